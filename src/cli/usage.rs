@@ -1,0 +1,73 @@
+//! The texts of `-h`, `-i` and `-V`, and the version.
+#![forbid(unsafe_code)]
+
+use super::flags;
+use super::suboptions::SUBOPTIONS;
+
+/// The memcached release whose protocol this server speaks. Clients compare it: some want 1.6.40
+/// or later for what they use.
+pub const PROTOCOL_LEVEL: &str = "1.6.45";
+
+/// What the command `version` and the `stats` key answer: the protocol level, then this package.
+pub const VERSION: &str = concat!("1.6.45", "-nuthatch", env!("CARGO_PKG_VERSION"));
+
+/// First line of `-h` and all of `-V`. Test harnesses and scripts look for memcached's there, so a
+/// program whose file name begins with `memcached` says what memcached says (options, section 9).
+pub fn version_line(program: &str) -> String {
+    if program.starts_with("memcached") {
+        format!("memcached {PROTOCOL_LEVEL}\n")
+    } else {
+        concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
+    }
+}
+
+/// The text of `-h`. It names what exists and nothing else: harnesses search it for features.
+pub fn usage(program: &str) -> String {
+    let mut text = version_line(program);
+    text.push_str(flags::command().render_help().to_string().trim_end());
+    text.push('\n');
+    for option in SUBOPTIONS.iter().filter(|option| !option.help.is_empty()) {
+        text.push_str(&format!("       {:<18} {}\n", option.name, option.help));
+    }
+    text
+}
+
+/// The text of `-i`.
+pub fn licence() -> &'static str {
+    concat!(
+        env!("CARGO_PKG_NAME"),
+        " ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\
+        Free software under either the MIT licence or the Apache licence, version 2.0, as you\n\
+        choose. Provided \"as is\", without warranty of any kind, express or implied. The full\n\
+        texts come with its source.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_names_level_and_package() {
+        assert_eq!(VERSION, format!("{PROTOCOL_LEVEL}-nuthatch{}", env!("CARGO_PKG_VERSION")));
+        assert_eq!(version_line("nuthatch"), "nuthatch 0.1.0\n");
+        assert_eq!(version_line("memcached"), "memcached 1.6.45\n");
+        assert_eq!(version_line("memcached-debug"), "memcached 1.6.45\n");
+    }
+
+    /// What harnesses search the text for (options, section 9).
+    #[test]
+    fn usage_names_features_that_exist_and_no_others() {
+        let text = usage("memcached-debug").to_lowercase();
+        assert!(text.starts_with("memcached 1.6.45\n"));
+        for present in ["-s, --unix-socket <file>", "--port", "idle_timeout", "debug_clock"] {
+            assert!(text.contains(present), "{present} in {text}");
+        }
+        for absent in ["sasl", "enable-ssl", "ssl", "ext_", "proxy", "no_drop_privileges", "udp"] {
+            assert!(!text.contains(absent), "{absent} in {text}");
+        }
+        assert!(!text.contains("stray") && !text.contains("delimiter <"), "{text}");
+    }
+}

@@ -1,0 +1,161 @@
+//! The elements of `-l` (options, section 4).
+#![forbid(unsafe_code)]
+
+use crate::server::Listen;
+
+/// Why a list cannot be listened on, in memcached's words.
+type Complaint = String;
+
+/// Reads a list of elements with `,` or `;` between them. Empty elements are skipped.
+pub(super) fn parse_list(list: &str) -> Result<Vec<Listen>, Complaint> {
+    list.split([',', ';']).filter(|element| !element.is_empty()).map(parse).collect()
+}
+
+/// Reads `[proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`.
+fn parse(element: &str) -> Result<Listen, Complaint> {
+    // Without TLS there is nothing to switch off or to choose, and a listener that was meant to
+    // be encrypted must not open in the clear. memcached's third message lacks its m as well.
+    for (prefix, named) in [("notls", "notls"), ("btls", "btls"), ("mtls", "otls")] {
+        if element.starts_with(prefix) {
+            return Err(format!("'{named}' option is valid only when SSL is enabled"));
+        }
+    }
+    let rest = after_protocol(element)?;
+    let rest = after_tag(rest)?;
+    host_and_port(rest)
+}
+
+/// Takes `proto[NAME]:` off. A beginning of a name will do, as in memcached.
+fn after_protocol(element: &str) -> Result<&str, Complaint> {
+    let Some(spec) = element.strip_prefix("proto[") else { return Ok(element) };
+    let Some((name, rest)) = spec.split_once(']') else {
+        return Err(format!("Invalid protocol spec: \"[{spec}\""));
+    };
+    if "ascii".starts_with(name) || "negotiating".starts_with(name) {
+        Ok(rest.strip_prefix(':').unwrap_or(rest))
+    } else if "binary".starts_with(name) {
+        Err(format!("This server does not speak the binary protocol: \"{element}\""))
+    } else if "proxy".starts_with(name) {
+        Err(format!("Server not built with proxy: \"{element}\""))
+    } else {
+        Err(format!("Invalid protocol spec: \"[{spec}\""))
+    }
+}
+
+/// Takes `tag[NAME]:` or `tag_NAME_:` off. A host name may begin with `tag`, too.
+fn after_tag(element: &str) -> Result<&str, Complaint> {
+    let (spec, end) = match element.strip_prefix("tag") {
+        Some(spec) if spec.starts_with('[') => (spec, ']'),
+        Some(spec) if spec.starts_with('_') => (spec, '_'),
+        _ => return Ok(element),
+    };
+    let Some((name, rest)) = spec[1..].split_once(end) else {
+        return Err(format!("Invalid tag in socket config: \"{spec}\""));
+    };
+    if !(1..=TAG_LEN_MAX).contains(&name.len()) {
+        return Err(format!("Listener tags must be between 1 and 8 characters: \"{name}\""));
+    }
+    Ok(rest.strip_prefix(':').unwrap_or(rest))
+}
+
+/// Longest listener tag in bytes.
+const TAG_LEN_MAX: usize = 8;
+
+/// Splits `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or an IPv6 address without brackets, which
+/// cannot have a port.
+fn host_and_port(text: &str) -> Result<Listen, Complaint> {
+    let (host, port) = if let Some(inner) = text.strip_prefix('[') {
+        let Some((host, rest)) = inner.split_once(']') else {
+            return Err(format!("Invalid IPV6 address: \"{text}\""));
+        };
+        match rest.strip_prefix(':') {
+            None if !rest.is_empty() => return Err(format!("Invalid IPV6 address: \"{text}\"")),
+            port => (host, port),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        }
+    };
+    if host.is_empty() {
+        return Err(format!("No address in front of the port: \"{text}\" (* is all addresses)"));
+    }
+    let port = port.map(parse_port).transpose()?;
+    Ok(Listen { host: host.to_owned(), port })
+}
+
+/// A port of an element; 0 and -1 are any free one.
+fn parse_port(text: &str) -> Result<u16, Complaint> {
+    match text.trim() {
+        "-1" => Ok(0),
+        text => text.parse().map_err(|_| format!("Invalid port number: \"{text}\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(list: &str, expected: &[(&str, Option<u16>)]) {
+        let read = parse_list(list).unwrap_or_else(|complaint| panic!("{list}: {complaint}"));
+        let read: Vec<_> = read.iter().map(|one| (one.host.as_str(), one.port)).collect();
+        assert_eq!(read, expected, "{list}");
+    }
+
+    #[track_caller]
+    fn check_refused(list: &str, complaint: &str) {
+        assert_eq!(parse_list(list).expect_err(list), complaint, "{list}");
+    }
+
+    #[test]
+    fn hosts_and_ports_section_4() {
+        check("", &[]);
+        check("127.0.0.1", &[("127.0.0.1", None)]);
+        check("127.0.0.1:5", &[("127.0.0.1", Some(5))]);
+        check("*", &[("*", None)]);
+        check("*:0", &[("*", Some(0))]);
+        check("localhost:-1", &[("localhost", Some(0))]);
+        check("::1", &[("::1", None)]);
+        check("[::1]", &[("::1", None)]);
+        check("[::1]:65535", &[("::1", Some(65535))]);
+        check("a,b:1;c,,", &[("a", None), ("b", Some(1)), ("c", None)]);
+    }
+
+    #[test]
+    fn protocols_and_tags_section_4() {
+        check("proto[ascii]:h:1", &[("h", Some(1))]);
+        check("proto[neg]:h", &[("h", None)]);
+        check("proto[ascii]:tag[abc]:h:1", &[("h", Some(1))]);
+        check("tag_tools_:[::1]:1", &[("::1", Some(1))]);
+        check("tagged.example:1", &[("tagged.example", Some(1))]);
+        check("proto.example", &[("proto.example", None)]);
+    }
+
+    #[test]
+    fn complaints_section_4() {
+        check_refused("notls:h:1", "'notls' option is valid only when SSL is enabled");
+        check_refused("h,btls:h:1", "'btls' option is valid only when SSL is enabled");
+        check_refused("mtls:h:1", "'otls' option is valid only when SSL is enabled");
+        check_refused("proto[ascii:h", "Invalid protocol spec: \"[ascii:h\"");
+        check_refused("proto[http]:h", "Invalid protocol spec: \"[http]:h\"");
+        check_refused(
+            "proto[binary]:h",
+            "This server does not speak the binary protocol: \"proto[binary]:h\"",
+        );
+        check_refused("proto[proxy]:h", "Server not built with proxy: \"proto[proxy]:h\"");
+        check_refused("tag[abc:h", "Invalid tag in socket config: \"[abc:h\"");
+        check_refused("tag[]:h", "Listener tags must be between 1 and 8 characters: \"\"");
+        check_refused(
+            "tag_123456789_:h",
+            "Listener tags must be between 1 and 8 characters: \"123456789\"",
+        );
+        check_refused("h:x", "Invalid port number: \"x\"");
+        check_refused("h:65536", "Invalid port number: \"65536\"");
+        check_refused("h:", "Invalid port number: \"\"");
+        check_refused("[::1", "Invalid IPV6 address: \"[::1\"");
+        check_refused("[::1]5", "Invalid IPV6 address: \"[::1]5\"");
+        check_refused(":5", "No address in front of the port: \":5\" (* is all addresses)");
+    }
+}

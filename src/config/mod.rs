@@ -1,0 +1,411 @@
+//! From what a command line gave to what each module wants: checked once, here, and nowhere again.
+//!
+//! Nothing below `main` imports this module. The checks that look at more than one option are those
+//! of options, section 2, "Cross checks after parsing", with memcached's messages.
+#![forbid(unsafe_code)]
+
+mod chunks;
+mod listen;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::cli::extended::Extended;
+use crate::cli::flags::State;
+use crate::cli::usage::VERSION;
+use crate::cli::{Given, Protocol, UsageError};
+use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
+use crate::server::{Listen, Port, StartError, process};
+use crate::{server, session, store};
+
+/// Everything that a server is started with.
+#[derive(Debug)]
+pub struct Config {
+    /// The items.
+    pub store: store::Options,
+    /// What clients may do, and what `stats settings` shows.
+    pub session: session::Options,
+    /// Sockets and threads.
+    pub server: server::Options,
+    /// The process itself.
+    pub process: Process,
+    /// Lines for the log, as warnings, once there is one.
+    pub warnings: Vec<String>,
+}
+
+/// What the process does with itself before it serves.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Process {
+    /// `-d`
+    pub daemon: bool,
+    /// With `-d`: standard output and error stay open (`-v`).
+    pub keep_stdio: bool,
+    /// With `-d`: the working directory stays (`-r`, or the core could not be written).
+    pub keep_cwd: bool,
+    /// `-r`
+    pub core_dumps: bool,
+    /// `-k`
+    pub lock_memory: bool,
+    /// Files that must be able to be open at a time.
+    pub open_files: u64,
+    /// Of those, how many are for connections: with fewer the server does not start.
+    pub connections: u64,
+    /// What is logged at the start; RUST_LOG overrides it, the `verbosity` command changes it.
+    pub log_level: log::LevelFilter,
+}
+
+impl Process {
+    /// Does all of it, in memcached's order (options, section 8). `drop_to` is only looked up: the
+    /// server becomes that user later, but a wrong name is to be told before a daemon is.
+    pub fn apply(&self, drop_to: Option<&str>) -> Result<(), StartError> {
+        if self.core_dumps {
+            process::enable_core_dumps()?;
+        }
+        process::raise_open_files(self.open_files, self.connections)?;
+        drop_to.map(process::find_user).transpose()?;
+        if self.daemon {
+            process::daemonize(self.keep_stdio, self.keep_cwd)?;
+        }
+        if self.lock_memory {
+            process::lock_memory();
+        }
+        Ok(())
+    }
+}
+
+/// What the surroundings of the process say.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// `MEMCACHED_PORT_FILENAME`
+    pub port_file: Option<OsString>,
+    /// Whether the process runs as root.
+    pub root: bool,
+    /// CPUs that the process may use, at least 1.
+    pub cpus: usize,
+}
+
+impl Environment {
+    /// Asks the surroundings. The count of CPUs is bounded by the affinity mask and by the CPU
+    /// quota of the cgroup (`cpu.max`, or `cpu.cfs_quota_us` of version 1), both of which the
+    /// standard library looks at.
+    pub fn read() -> Environment {
+        Environment {
+            port_file: std::env::var_os(PORT_FILE).filter(|name| !name.is_empty()),
+            root: process::is_root(),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
+
+/// The variables that memcached reads (options, section 5), and what becomes of them. Those that
+/// only its test suite reads are not among them.
+pub const VARIABLES: &[(&str, State)] = &[
+    (PORT_FILE, State::Works),
+    ("MEMCACHED_HASH_BULK_MOVE", State::NoEffect),
+    ("MEMCACHED_SASL_PWDB", State::NoEffect),
+    ("SASL_CONF_PATH", State::NoEffect),
+    ("T_MEMD_INITIAL_MALLOC", State::NoEffect),
+    ("RUST_LOG", State::Works),
+];
+
+/// memcached's default port.
+const PORT_DEFAULT: i64 = 11211;
+
+/// Most `-t`. memcached knows no bound and warns above 64; past this a typing error is more likely
+/// than a machine.
+const THREADS_MAX: usize = 1024;
+
+/// `-t` above which memcached warns.
+const THREADS_ADVISED: usize = 64;
+
+/// Open files beside those of connections: standard streams, log, epoll instances, signals,
+/// listeners; and a few for each thread.
+const OPEN_FILES_FIXED: u64 = 64;
+const OPEN_FILES_PER_THREAD: u64 = 4;
+
+// The default of -I fits the smallest -m, so that it never needs to be lowered.
+const _: () = assert!(1 << 20 <= MEMORY_MIN_BYTES / 2);
+
+impl Config {
+    /// Checks what was given and works out the rest.
+    pub fn new(given: &Given, environment: &Environment) -> Result<Config, UsageError> {
+        let threads = threads(given, environment)?;
+        let memory_bytes = memory_bytes(given)?;
+        let item_size_max = item_size_max(given, memory_bytes)?;
+        check_extended(given)?;
+        let port = port(given)?;
+        let inter = inter(given);
+        let listen = listen(inter.as_deref())?;
+        Ok(Config {
+            store: store::Options {
+                memory_bytes,
+                item_size_max,
+                growth_factor: given.growth_factor,
+                chunk_space_min: chunk_space_min(given, item_size_max)?,
+                evictions: given.evictions,
+                cas: given.cas,
+                large_pages: given.large_pages,
+                threads,
+            },
+            session: session_options(given, threads, item_size_max, port, inter),
+            server: server_options(given, environment, threads, port, listen),
+            process: process_options(given, threads),
+            warnings: warnings(given, environment, threads, port),
+        })
+    }
+}
+
+impl From<UsageError> for StartError {
+    fn from(error: UsageError) -> StartError {
+        StartError { message: error.message, exit_code: error.exit_code }
+    }
+}
+
+fn threads(given: &Given, environment: &Environment) -> Result<usize, UsageError> {
+    let threads = given.threads.map_or(environment.cpus, |threads| threads as usize);
+    if threads > THREADS_MAX {
+        return Err(UsageError::usage(format!("-t {threads}: more than {THREADS_MAX} threads")));
+    }
+    match given.napi_ids {
+        Some(ids) if ids as usize > threads => Err(UsageError::usage(format!(
+            "Number of napi_ids({ids}) cannot be greater than number of threads({threads})"
+        ))),
+        _ => Ok(threads),
+    }
+}
+
+/// `-m` in bytes.
+fn memory_bytes(given: &Given) -> Result<usize, UsageError> {
+    let least = MEMORY_MIN_BYTES >> 20;
+    let bytes = usize::try_from(given.memory_mib).ok().and_then(|mib| mib.checked_mul(1 << 20));
+    match bytes {
+        Some(bytes) if bytes >= MEMORY_MIN_BYTES => Ok(bytes),
+        _ => Err(UsageError::usage(format!(
+            "-m {}: must be a number of megabytes, at least {least}",
+            given.memory_mib
+        ))),
+    }
+}
+
+/// `-I` in bytes. memcached also wants it to be a multiple of the largest chunk; here that is so
+/// only if somebody says what the largest chunk is.
+fn item_size_max(given: &Given, memory_bytes: usize) -> Result<usize, UsageError> {
+    let size = usize::try_from(given.item_size_max).unwrap_or(0);
+    if size < ITEM_SIZE_MIN {
+        return Err(UsageError::usage("Item max size cannot be less than 1024 bytes."));
+    }
+    if size > memory_bytes / 2 {
+        return Err(UsageError::usage("Cannot set item size limit higher than 1/2 of memory max."));
+    }
+    if size > ITEM_SIZE_MAX {
+        return Err(UsageError::usage("Cannot set item size limit higher than a gigabyte."));
+    }
+    Ok(size)
+}
+
+/// `-n`: the smallest chunk has to hold less than the largest item.
+fn chunk_space_min(given: &Given, item_size_max: usize) -> Result<usize, UsageError> {
+    let space = given.chunk_space_min as usize;
+    if space > item_size_max / 2 {
+        return Err(UsageError::usage(format!(
+            "-n {space}: more than half of the largest item (-I)"
+        )));
+    }
+    Ok(space)
+}
+
+/// Checks that look at more than one option of `-o`.
+fn check_extended(given: &Given) -> Result<(), UsageError> {
+    let Extended { slab_chunk_max, slab_sizes, hot_lru_pct, warm_lru_pct, .. } = &given.extended;
+    let item_size = given.item_size_max;
+    if let Some(chunk) = slab_chunk_max {
+        chunks::check_max(*chunk, item_size)?;
+    }
+    if let Some(sizes) = slab_sizes {
+        let largest = slab_chunk_max.unwrap_or(chunks::MAX_DEFAULT);
+        chunks::check_sizes(sizes, given.chunk_space_min.into(), largest)?;
+    }
+    if hot_lru_pct + warm_lru_pct > 80 {
+        return Err(UsageError::usage(
+            "hot_lru_pct + warm_lru_pct cannot be more than 80% combined",
+        ));
+    }
+    if given.extended.temporary_ttl && !given.extended.lru_maintainer {
+        return Err(UsageError::usage("temporary_ttl requires lru_maintainer to be enabled"));
+    }
+    Ok(())
+}
+
+/// `-p`. As in memcached, a `-U` that is not 0 also sets the TCP port if `-p` does not.
+fn port(given: &Given) -> Result<Port, UsageError> {
+    let udp = given.udp_port;
+    if udp > i64::from(u16::MAX) {
+        return Err(UsageError::usage(format!("ERROR: Invalid port number {udp}.")));
+    }
+    let default = if udp != 0 { udp } else { PORT_DEFAULT };
+    match given.port.unwrap_or(default) {
+        0 => Ok(Port::Off),
+        -1 => Ok(Port::Any),
+        port => match u16::try_from(port) {
+            Ok(port) => Ok(Port::Number(port)),
+            Err(_) => Err(UsageError::usage(format!("ERROR: Invalid port number {port}."))),
+        },
+    }
+}
+
+/// All `-l` as one list, without those that are there already.
+fn inter(given: &Given) -> Option<String> {
+    let mut lists: Vec<&str> = Vec::new();
+    for list in &given.listen {
+        if !lists.contains(&list.as_str()) {
+            lists.push(list);
+        }
+    }
+    (!lists.is_empty()).then(|| lists.join(","))
+}
+
+fn listen(inter: Option<&str>) -> Result<Vec<Listen>, UsageError> {
+    /// `EX_OSERR` of sysexits.h, which memcached leaves when it cannot listen.
+    const EX_OSERR: u8 = 71;
+    let Some(list) = inter else { return Ok(Vec::new()) };
+    listen::parse_list(list).map_err(|complaint| UsageError {
+        message: format!("{complaint}\nfailed to listen on one of interface(s) {list}"),
+        exit_code: EX_OSERR,
+    })
+}
+
+/// `-b`. The kernel takes a negative backlog for a very large one, and lowers it to its own bound.
+fn backlog(given: &Given) -> u32 {
+    u32::try_from(given.backlog).unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
+}
+
+fn session_options(
+    given: &Given,
+    threads: usize,
+    item_size_max: usize,
+    port: Port,
+    inter: Option<String>,
+) -> session::Options {
+    let domain_socket = given.unix_socket.as_deref();
+    session::Options {
+        version: VERSION.to_owned(),
+        max_connections: given.connections_max.into(),
+        tcp_port: match port {
+            Port::Number(port) => port,
+            Port::Off | Port::Any => 0,
+        },
+        inter,
+        domain_socket: domain_socket.map(|path| path.to_string_lossy().into_owned()),
+        unix_mask: given.unix_mask,
+        shutdown: given.shutdown,
+        flush: given.flush,
+        dump: given.dump,
+        watch: given.watch,
+        threads: threads as u64,
+        prefix_delimiter: given.prefix_delimiter.unwrap_or(':'),
+        detail: given.prefix_delimiter.is_some(),
+        requests_per_turn: given.requests_per_event,
+        backlog: backlog(given),
+        binding_protocol: match given.protocol {
+            Protocol::Auto => "auto-negotiate",
+            Protocol::Ascii => "ascii",
+        },
+        maxconns_fast: given.extended.maxconns_fast,
+        idle_timeout_secs: given.extended.idle_timeout_secs,
+        debug_clock: given.extended.debug_clock,
+        growth_factor: given.growth_factor,
+        chunk_size: given.chunk_space_min.into(),
+        item_size_max: item_size_max as u64,
+        cas: given.cas,
+        evictions: given.evictions,
+        verbosity: given.verbosity,
+    }
+}
+
+fn server_options(
+    given: &Given,
+    environment: &Environment,
+    threads: usize,
+    port: Port,
+    listen: Vec<Listen>,
+) -> server::Options {
+    // A Unix socket replaces all others.
+    let (port, listen) = match given.unix_socket {
+        Some(_) => (Port::Off, Vec::new()),
+        None => (port, listen),
+    };
+    server::Options {
+        listen,
+        port,
+        unix_socket: given.unix_socket.clone(),
+        unix_mask: given.unix_mask,
+        backlog: backlog(given),
+        threads,
+        connections_max: given.connections_max as usize,
+        requests_per_turn: given.requests_per_event,
+        maxconns_fast: given.extended.maxconns_fast,
+        idle_timeout_secs: given.extended.idle_timeout_secs,
+        port_file: environment.port_file.clone().map(PathBuf::from),
+        pid_file: given.pid_file.clone(),
+        remove_pid_file: given.daemon,
+        drop_to: user(given).filter(|_| environment.root).map(str::to_owned),
+    }
+}
+
+/// `-u`; an empty name is none.
+fn user(given: &Given) -> Option<&str> {
+    given.user.as_deref().filter(|name| !name.is_empty())
+}
+
+fn process_options(given: &Given, threads: usize) -> Process {
+    let connections = u64::from(given.connections_max);
+    Process {
+        daemon: given.daemon,
+        keep_stdio: given.verbosity > 0,
+        keep_cwd: given.core_dumps,
+        core_dumps: given.core_dumps,
+        lock_memory: given.lock_memory,
+        open_files: connections + OPEN_FILES_FIXED + OPEN_FILES_PER_THREAD * threads as u64,
+        connections,
+        log_level: match given.verbosity {
+            0 => log::LevelFilter::Info,
+            1 => log::LevelFilter::Debug,
+            _ => log::LevelFilter::Trace,
+        },
+    }
+}
+
+fn warnings(given: &Given, environment: &Environment, threads: usize, port: Port) -> Vec<String> {
+    let mut lines = given.notes.clone();
+    lines.extend_from_slice(&given.extended.notes);
+    let mut without_effect: Vec<String> = Vec::new();
+    without_effect.extend(given.napi_ids.map(|_| "-N".to_owned()));
+    for name in &given.extended.without_effect {
+        let name = format!("-o {name}");
+        if !without_effect.contains(&name) {
+            without_effect.push(name);
+        }
+    }
+    if !without_effect.is_empty() {
+        let names = without_effect.join(", ");
+        lines.push(format!("accepted without effect: {names} (see docs/options.md)"));
+    }
+    if given.udp_port != 0 {
+        lines.push(format!("-U {}: this version has no UDP", given.udp_port));
+    }
+    if threads > THREADS_ADVISED {
+        lines.push(format!("-t {threads}: more threads than CPUs make the server slower"));
+    }
+    if port == Port::Off && given.unix_socket.is_none() {
+        lines.push("-p 0 without -s: there is nothing to listen on".to_owned());
+    }
+    if environment.root && user(given).is_none() {
+        lines.push("running as root; -u names the user to become".to_owned());
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,29 @@
+//! nuthatch: a cache daemon that any memcached client can use unchanged.
+//!
+//! ```text
+//! main → config, server → session → protocol | store → buf, limits, clock, metrics
+//! ```
+//!
+//! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
+//! client into requests, meets the [`store`] and leaves answers in a [`buf::Output`]. Nothing is
+//! kept across restarts, on purpose.
+
+pub mod limits;
+
+pub mod clock;
+
+pub mod buf;
+
+pub mod metrics;
+
+pub mod protocol;
+
+pub mod store;
+
+pub mod session;
+
+pub mod server;
+
+pub mod config;
+
+pub mod cli;

@@ -1,0 +1,95 @@
+//! Every bound of the server, in one place, with its unit and its reason.
+//!
+//! A number that limits what a client can make the server do belongs here; a number that shapes
+//! a data structure stays beside that structure.
+#![forbid(unsafe_code)]
+
+/// Longest key in bytes (protocol text, section 4: memcached's `KEY_MAX_LENGTH`).
+pub const KEY_LEN_MAX: usize = 250;
+
+/// Longest request line in bytes that is held while its end has not arrived, and the window of a
+/// retrieval line whose keys are checked before the first one is looked up. memcached closes a
+/// connection at the same number (text, section 1, "Long lines").
+pub const LINE_LEN_MAX: usize = 2048;
+
+/// Tokens of a line that are looked at, command included (text, section 1).
+pub const TOKENS_MAX: usize = 23;
+
+/// Size in bytes of a worker's read buffers: one read takes at most this much. Large enough for
+/// 64 pipelined requests of a kilobyte, small enough to stay in the L2 cache.
+pub const READ_BUF_BYTES: usize = 64 * 1024;
+
+/// A connection that has this many bytes of answers waiting is not asked for more requests until
+/// its peer has read them. Values above [`COPY_VALUE_MAX`] are pinned, not copied, and each counts
+/// with [`PINNED_VALUE_WEIGHT`] only.
+pub const OUTPUT_HIGH_WATER_BYTES: usize = 64 * 1024;
+
+/// What a pinned value counts toward [`OUTPUT_HIGH_WATER_BYTES`]: at most 8 of them wait at a time.
+pub const PINNED_VALUE_WEIGHT: usize = OUTPUT_HIGH_WATER_BYTES / 8;
+
+/// Longest value in bytes that is copied into the output; longer ones are sent from the item's own
+/// memory, pinned until the client has them.
+pub const COPY_VALUE_MAX: usize = 16 * 1024;
+
+/// Slices handed to one vectored read or write (the kernel's own bound is 1,024).
+pub const IO_SLICES_MAX: usize = 128;
+
+/// Connections accepted in one go before the acceptor looks at its other listeners and signals.
+pub const ACCEPT_BATCH: usize = 64;
+
+/// Bytes that one connection may have executed in one go before others get their turn (beside
+/// `-R`, which counts requests).
+pub const TURN_BYTES_MAX: usize = 128 * 1024;
+
+/// Goes of connections on a worker's ready list before it asks the kernel for new events: few
+/// enough that a newcomer waits well under a millisecond, enough that a deep pipeline taken in
+/// several goes costs one poll.
+pub const GOES_PER_POLL: usize = 16;
+
+/// Read buffers of [`READ_BUF_BYTES`] that the connections of one worker may hold from one go to
+/// the next. With that many out, a read takes [`SMALL_READ_BYTES`] and leaves only what is unread.
+pub const BUFFERS_HELD_MAX: usize = 16;
+
+/// Unused read buffers that a worker keeps for the next connections.
+pub const BUFFERS_SPARE_MAX: usize = 4;
+
+/// Bytes that one read takes while [`BUFFERS_HELD_MAX`] buffers are out, and the answers that a
+/// connection without a read buffer may keep unsent when it gives way. More than a line.
+pub const SMALL_READ_BYTES: usize = 4096;
+
+/// Bytes of input thrown away after the last answer, so that a client that is still sending gets
+/// that answer instead of a reset. Beyond it the connection is closed all the same.
+pub const LINGER_BYTES_MAX: u32 = 1 << 20;
+
+/// Seconds for which input is thrown away; see [`LINGER_BYTES_MAX`].
+pub const LINGER_SECS: u32 = 2;
+
+/// Milliseconds before accepting is tried again when the system had no descriptor or memory left
+/// (memcached waits as long).
+pub const ACCEPT_RETRY_MILLIS: u64 = 10;
+
+/// Room for a value that is arriving is made for as many bytes as have come already, within these
+/// bounds: the upper one keeps the shard's lock short, the lower one makes room for a whole value of
+/// usual size at once.
+pub const UPLOAD_AHEAD_MIN_BYTES: usize = 8 * 1024;
+/// See [`UPLOAD_AHEAD_MIN_BYTES`].
+pub const UPLOAD_AHEAD_MAX_BYTES: usize = 256 * 1024;
+
+/// All values that are arriving may hold one part in so many of the memory: the rest stays for
+/// everybody else.
+pub const UPLOADS_PART: usize = 2;
+
+/// Smallest and largest `-I`, bytes (memcached's own bounds).
+pub const ITEM_SIZE_MIN: usize = 1024;
+/// See [`ITEM_SIZE_MIN`].
+pub const ITEM_SIZE_MAX: usize = 1 << 30;
+
+/// Smallest `-m`, bytes.
+pub const MEMORY_MIN_BYTES: usize = 2 << 20;
+
+/// Seconds that a stopping server gives its clients to take the answers that they are owed.
+pub const DRAIN_SECS: u64 = 5;
+
+const _: () = assert!(OUTPUT_HIGH_WATER_BYTES >= 2 * COPY_VALUE_MAX);
+const _: () = assert!(LINE_LEN_MAX < READ_BUF_BYTES);
+const _: () = assert!(LINE_LEN_MAX < SMALL_READ_BYTES);

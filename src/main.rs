@@ -1,0 +1,66 @@
+//! Entry point: arguments, configuration, process, server; errors to standard error and the exit code.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use nuthatch::cli::{self, Given, Invocation};
+use nuthatch::clock::Clock;
+use nuthatch::config::{Config, Environment};
+use nuthatch::metrics::Metrics;
+use nuthatch::server::{self, StartError};
+use nuthatch::session::Shared;
+use nuthatch::store::Store;
+
+fn main() -> ExitCode {
+    let done = match cli::parse(std::env::args_os()) {
+        Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Serve(given)) => serve(&given),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Without standard error there is nobody left to tell; the exit code remains.
+            let _ = writeln!(io::stderr(), "{}", error.message);
+            ExitCode::from(error.exit_code)
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), StartError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| StartError {
+        message: format!("cannot write to standard output: {error}"),
+        exit_code: 1,
+    })
+}
+
+/// Without RUST_LOG the logger itself lets all of ours through, so that the `verbosity` command can
+/// raise the level as well as lower it.
+fn start_log(level: log::LevelFilter) {
+    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_some() {
+        return env_logger::Builder::from_default_env().format_timestamp_millis().init();
+    }
+    let mut logger = env_logger::Builder::new();
+    logger.filter_level(log::LevelFilter::Info).filter_module("nuthatch", log::LevelFilter::Trace);
+    logger.format_timestamp_millis().init();
+    log::set_max_level(level);
+}
+
+fn serve(given: &Given) -> Result<(), StartError> {
+    let Config { store, session, server, process, warnings } =
+        Config::new(given, &Environment::read())?;
+    start_log(process.log_level);
+    warnings.iter().for_each(|line| log::warn!("{line}"));
+    process.apply(server.drop_to.as_deref())?;
+
+    let store =
+        Store::new(&store).map_err(|error| StartError { message: error.0, exit_code: 1 })?;
+    let metrics = Arc::new(Metrics::new(server.threads + 1));
+    let clock = Arc::new(Clock::start());
+    let verbosity = AtomicU32::new(session.verbosity);
+    server::run(&server, Shared { store, metrics, clock, options: session, verbosity })
+}

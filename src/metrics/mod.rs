@@ -1,0 +1,165 @@
+//! Counters: one block per thread, written by its owner alone, summed when somebody asks.
+//!
+//! A counter is bumped with a plain load and store, never with a locked instruction: each block
+//! has one writer. A reset takes the present sums as the new zero, so that it writes to no block.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crossbeam::utils::CachePadded;
+use parking_lot::Mutex;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        /// What is counted. Names are those of the `stats` keys (stats, section 1).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Counter { $($(#[$doc])* $name),+ }
+
+        const COUNTERS: usize = [$(Counter::$name),+].len();
+    };
+}
+
+counters! {
+    /// Connections opened.
+    TotalConnections,
+    /// Connections refused at `-c`.
+    RejectedConnections,
+    /// Keys looked up by get and gets, hit or miss.
+    CmdGet,
+    /// Store commands whose item got its memory.
+    CmdSet,
+    /// `flush_all`, also refused ones.
+    CmdFlush,
+    /// touch, gat and gats.
+    CmdTouch,
+    /// Keys found by get and gets.
+    GetHits,
+    /// Keys not found by get and gets.
+    GetMisses,
+    /// Lookups that found an expired item.
+    GetExpired,
+    /// Lookups that found a flushed item.
+    GetFlushed,
+    /// Deletes of keys that were not there.
+    DeleteMisses,
+    /// Deletes of keys that were.
+    DeleteHits,
+    /// incr on a missing key.
+    IncrMisses,
+    /// incr that gave a number.
+    IncrHits,
+    /// decr on a missing key.
+    DecrMisses,
+    /// decr that gave a number.
+    DecrHits,
+    /// cas on a missing key.
+    CasMisses,
+    /// cas that stored.
+    CasHits,
+    /// cas with another unique than the item's.
+    CasBadval,
+    /// touch, gat and gats that found their key.
+    TouchHits,
+    /// touch, gat and gats that did not.
+    TouchMisses,
+    /// Stores refused for their size.
+    StoreTooLarge,
+    /// Stores refused for want of memory.
+    StoreNoMemory,
+    /// Connections closed by `-o idle_timeout`.
+    IdleKicks,
+    /// Bytes read from sockets.
+    BytesRead,
+    /// Bytes written to sockets.
+    BytesWritten,
+    /// Times that accepting was suspended.
+    ListenDisabledNum,
+    /// Microseconds for which it was.
+    TimeInListenDisabledUs,
+    /// Times that a connection gave way to others with requests left.
+    ConnYields,
+}
+
+/// The counters of one thread.
+#[derive(Debug)]
+pub struct Counters([AtomicU64; COUNTERS]);
+
+impl Counters {
+    fn new() -> Counters {
+        Counters([const { AtomicU64::new(0) }; COUNTERS])
+    }
+
+    /// Adds `count`. Only the thread that owns the block may call this: it is a load and a store.
+    pub fn add(&self, counter: Counter, count: u64) {
+        let cell = &self.0[counter as usize];
+        cell.store(cell.load(Relaxed).wrapping_add(count), Relaxed);
+    }
+
+    /// Adds one; see [`Counters::add`].
+    pub fn bump(&self, counter: Counter) {
+        self.add(counter, 1);
+    }
+}
+
+/// All counters and gauges of one server.
+#[derive(Debug)]
+pub struct Metrics {
+    blocks: Box<[CachePadded<Counters>]>,
+    zero: Mutex<[u64; COUNTERS]>,
+    /// Client connections that are open now.
+    pub curr_connections: CachePadded<AtomicUsize>,
+    /// Whether the listeners accept.
+    pub accepting: AtomicBool,
+}
+
+impl Metrics {
+    /// One block for each of `threads` owners.
+    pub fn new(threads: usize) -> Metrics {
+        Metrics {
+            blocks: (0..threads).map(|_| CachePadded::new(Counters::new())).collect(),
+            zero: Mutex::new([0; COUNTERS]),
+            curr_connections: CachePadded::new(AtomicUsize::new(0)),
+            accepting: AtomicBool::new(true),
+        }
+    }
+
+    /// The block of owner `thread`, `0..threads`.
+    pub fn block(&self, thread: usize) -> &Counters {
+        &self.blocks[thread]
+    }
+
+    /// Sum over all threads since the last reset.
+    pub fn total(&self, counter: Counter) -> u64 {
+        self.sum(counter as usize).wrapping_sub(self.zero.lock()[counter as usize])
+    }
+
+    /// Makes all totals 0 (`stats reset`).
+    pub fn reset(&self) {
+        let mut zero = self.zero.lock();
+        for (index, base) in zero.iter_mut().enumerate() {
+            *base = self.sum(index);
+        }
+    }
+
+    fn sum(&self, index: usize) -> u64 {
+        self.blocks.iter().fold(0, |sum, block| sum.wrapping_add(block.0[index].load(Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_blocks_and_resets() {
+        let metrics = Metrics::new(2);
+        metrics.block(0).bump(Counter::CmdGet);
+        metrics.block(1).add(Counter::CmdGet, 5);
+        assert_eq!(metrics.total(Counter::CmdGet), 6);
+        metrics.reset();
+        assert_eq!(metrics.total(Counter::CmdGet), 0);
+        metrics.block(1).bump(Counter::CmdGet);
+        assert_eq!(metrics.total(Counter::CmdGet), 1);
+        assert_eq!(metrics.total(Counter::ConnYields), 0);
+    }
+}

@@ -1,0 +1,25 @@
+//! Bytes to requests and replies to bytes.
+//!
+//! Knows no socket and no store. Each dialect of the protocol is a codec of its own beside
+//! [`text`]; what they have in common is here:
+//!
+//! ```text
+//! line ──► token ──► number ──► Request          Reply, value header ──► bytes
+//! ```
+//!
+//! Invariant: what a codec makes of a request depends on its bytes alone, never on how they were
+//! cut into reads. A codec that has not seen enough says so and is asked again with more.
+#![forbid(unsafe_code)]
+
+pub mod request;
+
+pub mod response;
+
+pub mod text;
+
+mod number;
+
+mod token;
+
+pub use request::{Command, Request};
+pub use response::Reply;

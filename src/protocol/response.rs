@@ -1,0 +1,163 @@
+//! Answers as bytes.
+#![forbid(unsafe_code)]
+
+use itoa::Buffer;
+
+/// Bytes of a `VALUE` line beside its key: the word, four spaces, three numbers, CR LF.
+const VALUE_LINE_EXTRA: usize = 5 + 4 + 10 + 10 + 20 + 2;
+
+/// An answer that is one fixed line (text, section 10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// The value was stored.
+    Stored,
+    /// The condition of add, replace, append or prepend did not hold.
+    NotStored,
+    /// The item has another unique.
+    Exists,
+    /// There is no such item.
+    NotFound,
+    /// The item is gone.
+    Deleted,
+    /// The item has its new expiry.
+    Touched,
+    /// Done.
+    Ok,
+    /// The counters are 0.
+    Reset,
+    /// End of a list.
+    End,
+    /// No such command.
+    Error,
+    /// The line is not what the command takes.
+    BadLine,
+    /// The data block does not end where the line said.
+    BadChunk,
+    /// An exptime that is no number.
+    BadExptime,
+    /// A delta that is no number.
+    BadDelta,
+    /// A stored value that is no number.
+    NonNumeric,
+    /// `-F`
+    FlushNotAllowed,
+    /// No such mode of `shutdown`.
+    BadShutdownMode,
+    /// `-A` is not given.
+    ShutdownNotEnabled,
+    /// The item would be larger than `-I`.
+    TooLarge,
+    /// No memory for a new item.
+    NoMemoryStoring,
+    /// No memory for the rest of a value that has begun to arrive.
+    NoMemoryReading,
+    /// No memory for a longer number.
+    NoMemory,
+    /// `cache_memlimit` below 8 MB.
+    LimitTooSmall,
+    /// `cache_memlimit` of more than a petabyte.
+    LimitTooLarge,
+    /// `cache_memlimit` that the store cannot follow.
+    LimitRefused,
+    /// `refresh_certs` without certificates.
+    TlsNotEnabled,
+}
+
+impl Reply {
+    /// Whether it tells the client of an error.
+    pub fn is_error(self) -> bool {
+        let line = self.line();
+        [b"ERROR".as_slice(), b"CLIENT_ERROR", b"SERVER_ERROR", b"MEMLIMIT_", b"Error"]
+            .iter()
+            .any(|word| line.starts_with(word))
+    }
+
+    /// The line of the text protocol, CR LF included.
+    pub const fn line(self) -> &'static [u8] {
+        match self {
+            Reply::Stored => b"STORED\r\n",
+            Reply::NotStored => b"NOT_STORED\r\n",
+            Reply::Exists => b"EXISTS\r\n",
+            Reply::NotFound => b"NOT_FOUND\r\n",
+            Reply::Deleted => b"DELETED\r\n",
+            Reply::Touched => b"TOUCHED\r\n",
+            Reply::Ok => b"OK\r\n",
+            Reply::Reset => b"RESET\r\n",
+            Reply::End => b"END\r\n",
+            Reply::Error => b"ERROR\r\n",
+            Reply::BadLine => b"CLIENT_ERROR bad command line format\r\n",
+            Reply::BadChunk => b"CLIENT_ERROR bad data chunk\r\n",
+            Reply::BadExptime => b"CLIENT_ERROR invalid exptime argument\r\n",
+            Reply::BadDelta => b"CLIENT_ERROR invalid numeric delta argument\r\n",
+            Reply::NonNumeric => {
+                b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n"
+            }
+            Reply::FlushNotAllowed => b"CLIENT_ERROR flush_all not allowed\r\n",
+            Reply::BadShutdownMode => b"CLIENT_ERROR invalid shutdown mode\r\n",
+            Reply::ShutdownNotEnabled => b"SERVER_ERROR: shutdown not enabled\r\n",
+            Reply::TooLarge => b"SERVER_ERROR object too large for cache\r\n",
+            Reply::NoMemoryStoring => b"SERVER_ERROR out of memory storing object\r\n",
+            Reply::NoMemoryReading => b"SERVER_ERROR Out of memory during read\r\n",
+            Reply::NoMemory => b"SERVER_ERROR out of memory\r\n",
+            Reply::LimitTooSmall => b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n",
+            Reply::LimitTooLarge => {
+                b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+            }
+            Reply::LimitRefused => b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n",
+            Reply::TlsNotEnabled => b"Error TLS not enabled\r\n",
+        }
+    }
+}
+
+/// Appends `VALUE <key> <flags> <bytes>[ <unique>]` and its CR LF, and makes room for `room` more
+/// bytes (text, section 5).
+pub fn value_line(
+    into: &mut Vec<u8>,
+    key: &[u8],
+    flags: u32,
+    value_len: usize,
+    cas: Option<u64>,
+    room: usize,
+) {
+    into.reserve(VALUE_LINE_EXTRA + key.len() + room);
+    into.extend_from_slice(b"VALUE ");
+    into.extend_from_slice(key);
+    if flags == 0 {
+        into.extend_from_slice(b" 0 ");
+    } else {
+        into.push(b' ');
+        into.extend_from_slice(Buffer::new().format(flags).as_bytes());
+        into.push(b' ');
+    }
+    into.extend_from_slice(Buffer::new().format(value_len).as_bytes());
+    if let Some(cas) = cas {
+        into.push(b' ');
+        into.extend_from_slice(Buffer::new().format(cas).as_bytes());
+    }
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number on a line of its own.
+pub fn number_line(into: &mut Vec<u8>, number: u64) {
+    into.extend_from_slice(Buffer::new().format(number).as_bytes());
+    into.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(key: &[u8], flags: u32, value_len: usize, cas: Option<u64>) -> String {
+        let mut bytes = Vec::new();
+        value_line(&mut bytes, key, flags, value_len, cas, 0);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn value_lines_section_5() {
+        assert_eq!(value(b"a", 0, 5, None), "VALUE a 0 5\r\n");
+        assert_eq!(value(b"a", 7, 0, Some(0)), "VALUE a 7 0 0\r\n");
+        let longest = value(&[b'k'; 250], u32::MAX, 1 << 30, Some(u64::MAX));
+        assert_eq!(longest.len(), VALUE_LINE_EXTRA + 250);
+    }
+}

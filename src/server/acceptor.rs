@@ -1,0 +1,286 @@
+//! Accepts connections, hands them to workers, and answers signals.
+//!
+//! Two things can keep a client out. At `-c` it is told so and closed, or with
+//! `-o no_maxconns_fast` accepting is *suspended* until a connection closes. When the system has
+//! no descriptor or memory left, a client is shed with the help of a descriptor held in reserve,
+//! or else accepting is tried again a little later; either way nothing spins.
+#![forbid(unsafe_code)]
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token, Waker};
+use nix::errno::Errno;
+
+use super::listener::Listener;
+use super::signals::Signals;
+use super::stream::Stream;
+use super::{Control, Options, StartError, os_text, worker};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
+use crate::metrics::{Counter, Counters};
+use crate::session::Shared;
+
+const WAKER: Token = Token(usize::MAX);
+const SIGNALS: Token = Token(usize::MAX - 1);
+
+/// What a client gets in place of a conversation when there is no room for it.
+const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
+
+/// Least time between two log lines about the same trouble.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+
+/// The acceptor with the workers that it feeds.
+pub(super) struct Acceptor {
+    poll: Poll,
+    signals: Signals,
+    /// With whether more connections wait: the kernel tells of the first only.
+    listeners: Vec<(Listener, bool)>,
+    workers: Vec<worker::Handle>,
+    /// The worker that the last connection went to.
+    last: usize,
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    /// Index of the acceptor's block of counters.
+    block: usize,
+    connections_max: usize,
+    maxconns_fast: bool,
+    /// Given up to shed a client when there is no other descriptor.
+    reserve: Option<File>,
+    /// Since when accepting is suspended.
+    suspended_at: Option<Instant>,
+    /// Until when not to try, for want of descriptors or memory.
+    retry_at: Option<Instant>,
+    complained_at: Option<Instant>,
+}
+
+impl Acceptor {
+    /// Starts the workers and watches `listeners` and signals.
+    pub(super) fn start(
+        options: &Options,
+        mut listeners: Vec<Listener>,
+        shared: Arc<Shared>,
+    ) -> Result<Acceptor, StartError> {
+        let failed = |what: &str, err: &io::Error| {
+            StartError::os(format!("failed to {what}: {}", os_text(err)))
+        };
+        let poll = Poll::new().map_err(|err| failed("make an event loop", &err))?;
+        let registry = poll.registry();
+        let waker =
+            Waker::new(registry, WAKER).map_err(|err| failed("make an event loop", &err))?;
+        let signals =
+            Signals::register(registry, SIGNALS).map_err(|err| failed("catch signals", &err))?;
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener
+                .register(registry, Token(index))
+                .map_err(|err| failed("watch a listener", &err))?;
+        }
+        let control = Arc::new(Control {
+            waker,
+            suspended: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let workers = (0..options.threads)
+            .map(|index| worker::start(index, options, &shared, &control))
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(|err| failed("start a worker thread", &err))?;
+        Ok(Acceptor {
+            poll,
+            signals,
+            listeners: listeners.into_iter().map(|listener| (listener, false)).collect(),
+            workers,
+            last: 0,
+            shared,
+            control,
+            block: options.threads,
+            connections_max: options.connections_max,
+            maxconns_fast: options.maxconns_fast,
+            reserve: open_reserve(),
+            suspended_at: None,
+            retry_at: None,
+            complained_at: None,
+        })
+    }
+
+    /// What stops the server from another thread.
+    #[cfg(test)]
+    pub(super) fn control(&self) -> Arc<Control> {
+        Arc::clone(&self.control)
+    }
+
+    /// Accepts until the server is to stop.
+    pub(super) fn serve(&mut self) {
+        let mut events = Events::with_capacity(16 + self.listeners.len());
+        loop {
+            if let Err(err) = self.poll.poll(&mut events, self.timeout())
+                && err.kind() != ErrorKind::Interrupted
+            {
+                // Only a broken descriptor does this; going on would spin.
+                panic!("the acceptor cannot poll: {err}");
+            }
+            let mut stop = false;
+            for event in &events {
+                match event.token() {
+                    SIGNALS => stop |= self.signals.take_stop(),
+                    WAKER => stop |= self.control.stop.load(SeqCst),
+                    Token(index) => self.listeners[index].1 = true,
+                }
+            }
+            if stop {
+                return;
+            }
+            self.resume();
+            self.accept();
+        }
+    }
+
+    /// Closes the listeners, lets the workers answer what they have received, and joins them.
+    pub(super) fn stop(self) {
+        drop(self.listeners);
+        let threads: Vec<_> = self.workers.into_iter().map(worker::Handle::stop).collect();
+        for thread in threads {
+            thread.join().expect("a worker does not panic");
+        }
+    }
+
+    /// How long the poll may wait: as long as it likes, unless something is to be tried again.
+    fn timeout(&self) -> Option<Duration> {
+        if let Some(retry_at) = self.retry_at {
+            return Some(retry_at.saturating_duration_since(self.shared.clock.now().instant));
+        }
+        let more = self.suspended_at.is_none() && self.listeners.iter().any(|(_, more)| *more);
+        more.then_some(Duration::ZERO)
+    }
+
+    /// Accepts a batch from each listener that has connections waiting.
+    fn accept(&mut self) {
+        for index in 0..self.listeners.len() {
+            let mut left = ACCEPT_BATCH;
+            while left > 0 && self.listeners[index].1 && self.suspended_at.is_none() {
+                left -= 1;
+                self.accept_one(index);
+            }
+        }
+        self.workers.iter_mut().for_each(worker::Handle::wake);
+    }
+
+    fn accept_one(&mut self, index: usize) {
+        if self.is_full() && !self.maxconns_fast {
+            return self.suspend();
+        }
+        match self.listeners[index].0.accept() {
+            Ok(stream) if self.is_full() => self.reject(stream),
+            Ok(stream) => self.admit(stream),
+            Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
+            Err(err) => match err.raw_os_error().map(Errno::from_raw) {
+                // The client is gone, or its network: accept(2) says to go on.
+                Some(
+                    Errno::EINTR
+                    | Errno::ECONNABORTED
+                    | Errno::EPROTO
+                    | Errno::EPERM
+                    | Errno::ENETDOWN
+                    | Errno::ENETUNREACH
+                    | Errno::ENONET
+                    | Errno::ENOPROTOOPT
+                    | Errno::EHOSTDOWN
+                    | Errno::EHOSTUNREACH
+                    | Errno::EOPNOTSUPP,
+                ) => log::debug!("not accepted: {}", os_text(&err)),
+                Some(Errno::EMFILE) if self.maxconns_fast => self.shed(index, &err),
+                _ => self.retry_later(&err),
+            },
+        }
+    }
+
+    /// Hands a client to the worker with the fewest connections.
+    fn admit(&mut self, stream: Stream) {
+        let count = self.workers.len();
+        let from_last = (1..=count).map(|step| (self.last + step) % count);
+        self.last =
+            from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
+        self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
+        self.counters().bump(Counter::TotalConnections);
+        self.workers[self.last].hand_over(stream);
+    }
+
+    /// Tells a client that there is no room and closes.
+    fn reject(&self, mut stream: Stream) {
+        self.counters().bump(Counter::RejectedConnections);
+        // What it has sent already is read, since unread input turns the close into a reset.
+        let _ = stream.write(TOO_MANY);
+        let _ = stream.shutdown_write();
+        let _ = stream.read(&mut [0; 1024]);
+    }
+
+    /// Rejects a client for which there is no descriptor but the one in reserve.
+    fn shed(&mut self, index: usize, err: &io::Error) {
+        if self.reserve.take().is_none() {
+            return self.retry_later(err);
+        }
+        match self.listeners[index].0.accept() {
+            Ok(stream) => {
+                self.reject(stream);
+                self.complain("turning clients away", err);
+            }
+            Err(again) if again.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
+            Err(again) => self.retry_later(&again),
+        }
+        self.reserve = open_reserve();
+    }
+
+    /// Suspends accepting for a moment.
+    fn retry_later(&mut self, err: &io::Error) {
+        self.complain("cannot accept, trying again", err);
+        let now = self.shared.clock.now().instant;
+        self.retry_at = Some(now + Duration::from_millis(ACCEPT_RETRY_MILLIS));
+        self.suspend();
+    }
+
+    /// Stops accepting until [`Acceptor::resume`] finds that the reason is gone.
+    fn suspend(&mut self) {
+        self.suspended_at = Some(self.shared.clock.now().instant);
+        self.counters().bump(Counter::ListenDisabledNum);
+        self.shared.metrics.accepting.store(false, Relaxed);
+        self.control.suspended.store(true, SeqCst);
+        // A connection that closed before the store above woke nobody.
+        self.resume();
+    }
+
+    /// Accepts again if it was suspended and need not be any longer.
+    fn resume(&mut self) {
+        let Some(suspended_at) = self.suspended_at else { return };
+        let now = self.shared.clock.now().instant;
+        if self.retry_at.is_some_and(|at| now < at) || (self.is_full() && !self.maxconns_fast) {
+            return;
+        }
+        self.retry_at = None;
+        self.suspended_at = None;
+        let micros = now.duration_since(suspended_at).as_micros();
+        self.counters().add(Counter::TimeInListenDisabledUs, micros as u64);
+        self.shared.metrics.accepting.store(true, Relaxed);
+        self.control.suspended.store(false, SeqCst);
+    }
+
+    fn complain(&mut self, what: &str, err: &io::Error) {
+        let now = self.shared.clock.now().instant;
+        if self.complained_at.is_none_or(|at| now.duration_since(at) >= COMPLAIN_EVERY) {
+            self.complained_at = Some(now);
+            log::warn!("{what}: {}", os_text(err));
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.metrics.curr_connections.load(SeqCst) >= self.connections_max
+    }
+
+    fn counters(&self) -> &Counters {
+        self.shared.metrics.block(self.block)
+    }
+}
+
+fn open_reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}

@@ -1,0 +1,214 @@
+//! The memory that a connection needs only while it has work.
+//!
+//! A worker owns a few full-size buffers. A connection borrows one for its go; what is left in it
+//! when the connection has to wait (part of a line, unsent answers) is copied out to its exact
+//! size, so that an idle connection owns nothing and a slow one little more than what it holds.
+#![forbid(unsafe_code)]
+
+use crate::limits::{BUFFERS_HELD_MAX, BUFFERS_SPARE_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
+use crate::session::Output;
+
+/// Answer buffers that have grown beyond this many bytes are not kept for the next connection.
+const OUTPUT_KEEP_BYTES: usize = 2 * READ_BUF_BYTES;
+
+/// Bytes in and answers out of one connection.
+#[derive(Debug)]
+pub(super) struct Buffers {
+    pub(super) input: Input,
+    pub(super) output: Output,
+    /// Full-size and the pool's, not cut to what they hold.
+    is_pooled: bool,
+}
+
+/// Bytes that were read and not yet consumed.
+#[derive(Debug)]
+pub(super) struct Input {
+    /// [`READ_BUF_BYTES`] long when it is a pool's, else exactly as long as what it holds.
+    bytes: Vec<u8>,
+    /// First unread byte; 0 when there is none.
+    start: usize,
+    /// End of what was read.
+    end: usize,
+}
+
+/// The full-size buffers of one worker.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    /// Always empty ones; boxed, since that is how connections hold them.
+    #[expect(
+        clippy::vec_box,
+        reason = "the box itself is reused, so that a request allocates nothing"
+    )]
+    spare: Vec<Box<Buffers>>,
+    /// Full-size buffers that connections hold.
+    out: usize,
+}
+
+impl Buffers {
+    fn full_size() -> Box<Buffers> {
+        let input = Input { bytes: vec![0; READ_BUF_BYTES], start: 0, end: 0 };
+        Box::new(Buffers { input, output: Output::new(), is_pooled: true })
+    }
+
+    /// Whether there is nothing in them to be kept.
+    pub(super) fn is_empty(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty()
+    }
+}
+
+impl Input {
+    /// What has not been consumed.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// Whether everything has been consumed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Takes note that the first `count` unread bytes are done with.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.end, "more consumed than there was");
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    /// Forgets what is unread.
+    pub(super) fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
+    /// Room for at most `count_max` bytes behind the unread ones. Empty only if those fill the
+    /// whole buffer.
+    pub(super) fn space(&mut self, count_max: usize) -> &mut [u8] {
+        if self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let room = count_max.min(self.bytes.len() - self.end);
+        &mut self.bytes[self.end..self.end + room]
+    }
+
+    /// Takes note that `count` bytes were read into [`Input::space`].
+    pub(super) fn filled(&mut self, count: usize) {
+        self.end += count;
+        debug_assert!(self.end <= self.bytes.len(), "more read than there was room");
+    }
+}
+
+impl Pool {
+    /// Empty buffers of full size.
+    pub(super) fn take(&mut self) -> Box<Buffers> {
+        self.out += 1;
+        self.spare.pop().unwrap_or_else(Buffers::full_size)
+    }
+
+    /// Gives buffers back, whatever is in them; exact-size ones are freed.
+    pub(super) fn put(&mut self, mut buffers: Box<Buffers>) {
+        if !buffers.is_pooled {
+            return;
+        }
+        self.out -= 1;
+        if self.spare.len() == BUFFERS_SPARE_MAX {
+            return;
+        }
+        buffers.input.clear();
+        let reusable =
+            buffers.output.is_empty() && buffers.output.bytes().capacity() <= OUTPUT_KEEP_BYTES;
+        if !reusable {
+            buffers.output = Output::new();
+        }
+        self.spare.push(buffers);
+    }
+
+    /// Whether connections hold so many buffers that no more should be kept from go to go.
+    pub(super) fn is_tight(&self) -> bool {
+        self.out > BUFFERS_HELD_MAX
+    }
+
+    /// Bytes that one read may take now.
+    pub(super) fn read_max(&self) -> usize {
+        if self.is_tight() { SMALL_READ_BYTES } else { READ_BUF_BYTES }
+    }
+
+    /// The same contents in full size, so that there is room to read.
+    pub(super) fn expand(&mut self, held: Box<Buffers>) -> Box<Buffers> {
+        if held.is_pooled {
+            return held;
+        }
+        let mut full = self.take();
+        let unread = held.input.unread();
+        full.input.space(unread.len()).copy_from_slice(unread);
+        full.input.filled(unread.len());
+        if !held.output.is_empty() {
+            full.output = held.output;
+        }
+        full
+    }
+
+    /// The same contents in no more memory than they need.
+    pub(super) fn compact(&mut self, mut held: Box<Buffers>) -> Box<Buffers> {
+        let bytes = held.input.unread().to_vec();
+        let input = Input { start: 0, end: bytes.len(), bytes };
+        let mut output = Output::new();
+        if !held.output.is_empty() {
+            std::mem::swap(&mut output, &mut held.output);
+            output.shrink();
+        }
+        self.put(held);
+        Box::new(Buffers { input, output, is_pooled: false })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(buffers: &mut Buffers, bytes: &[u8]) {
+        buffers.input.space(bytes.len()).copy_from_slice(bytes);
+        buffers.input.filled(bytes.len());
+    }
+
+    #[test]
+    fn compact_and_expand_keep_contents() {
+        let mut pool = Pool::default();
+        let mut held = pool.take();
+        fill(&mut held, b"done half a li");
+        held.input.consume(5);
+        held.output.push(b"answers");
+        held.output.advance(3);
+        let held = pool.compact(held);
+        assert_eq!((pool.out, pool.spare.len()), (0, 1));
+        assert_eq!(held.input.bytes.len(), 9);
+        let mut held = pool.expand(held);
+        assert_eq!((pool.out, pool.spare.len()), (1, 0));
+        fill(&mut held, b"ne");
+        assert_eq!(held.input.unread(), b"half a line");
+        assert_eq!(held.output.plain(), Some(b"wers".as_slice()));
+        pool.put(held);
+        assert!(pool.take().is_empty(), "what comes from the pool is empty");
+    }
+
+    #[test]
+    fn space_moves_the_unread_to_the_front() {
+        let mut held = Buffers::full_size();
+        fill(&mut held, &[b'x'; READ_BUF_BYTES]);
+        assert!(held.input.space(1).is_empty());
+        held.input.consume(READ_BUF_BYTES - 1);
+        assert_eq!(held.input.space(usize::MAX).len(), READ_BUF_BYTES - 1);
+        assert_eq!(held.input.unread(), b"x");
+    }
+
+    #[test]
+    fn spare_buffers_are_bounded() {
+        let mut pool = Pool::default();
+        let out: Vec<_> = (0..2 * BUFFERS_HELD_MAX).map(|_| pool.take()).collect();
+        assert!(pool.is_tight());
+        assert_eq!(pool.read_max(), SMALL_READ_BYTES);
+        out.into_iter().for_each(|buffers| pool.put(buffers));
+        assert_eq!((pool.out, pool.spare.len()), (0, BUFFERS_SPARE_MAX));
+    }
+}

@@ -1,0 +1,400 @@
+//! One client's connection: a stream, a session, and what lies between them.
+//!
+//! A connection is asked to [`go`](Conn::go) when it [can](Conn::can_go). One go is at most: one
+//! write of answers that were blocked, one read, one call of the session, one write. Whatever is
+//! left makes it go again after the others.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
+
+use arrayvec::ArrayVec;
+use mio::event::Event;
+use mio::{Interest, Registry, Token};
+
+use super::Control;
+use super::buffers::{Buffers, Pool};
+use super::stream::Stream;
+use crate::clock::{Now, Secs};
+use crate::limits::{
+    IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, TURN_BYTES_MAX,
+};
+use crate::metrics::{Counter, Counters};
+use crate::session::{Output, Session, Shared, Turn, Want};
+
+/// A connection as the worker's slab holds it; small, since most are idle.
+#[derive(Debug)]
+pub(super) struct Conn {
+    stream: Stream,
+    session: Session,
+    /// None while there is neither unread input nor an unsent answer.
+    held: Option<Box<Buffers>>,
+    /// When a byte last came or went.
+    active_at: Secs,
+    /// Bytes thrown away since the last answer.
+    discarded: u32,
+    phase: Phase,
+    /// The kernel may have input, or the end of it.
+    readable: bool,
+    /// The kernel may take output.
+    writable: bool,
+    /// The peer has sent all that it will: input ends with a read of 0 bytes, not with a short one.
+    peer_done: bool,
+    /// The session has seen all input that there is. Then no answer is unsent, or `must_flush`.
+    wants_input: bool,
+    /// Answers have to be on their way before the session is called again.
+    must_flush: bool,
+    /// Whether the worker's ready list holds this connection. The worker's.
+    pub(super) queued: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// In conversation.
+    Open,
+    /// The conversation is over, answers are not all written.
+    Closing,
+    /// All is written and the peer told so; what it still sends is thrown away.
+    Lingering,
+}
+
+/// What a go may use.
+pub(super) struct Context<'a> {
+    pub(super) pool: &'a mut Pool,
+    pub(super) shared: &'a Shared,
+    pub(super) control: &'a Control,
+    /// The worker's own block.
+    pub(super) counters: &'a Counters,
+    pub(super) now: Now,
+    /// `-R`
+    pub(super) requests_per_turn: u32,
+    /// The server stops: what has been received is answered, then the connection closes.
+    pub(super) stopping: bool,
+}
+
+/// Why a connection ends, for the log.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Either side has said what it had to say.
+    Done,
+    /// The socket failed.
+    Failed(io::Error),
+    /// It was silent for too long.
+    Overdue,
+    /// The session asked for more than a full buffer.
+    Overfull,
+}
+
+/// How far a write got.
+enum Flush {
+    Done,
+    /// The kernel takes no more.
+    Blocked,
+    /// It would take more, but others are to have their turn.
+    Paused,
+}
+
+impl Conn {
+    /// A connection that nothing is known of yet.
+    pub(super) fn new(stream: Stream, now: Secs) -> Conn {
+        Conn {
+            stream,
+            session: Session::new(),
+            held: None,
+            active_at: now,
+            discarded: 0,
+            phase: Phase::Open,
+            readable: false,
+            writable: true,
+            peer_done: false,
+            wants_input: true,
+            must_flush: false,
+            queued: false,
+        }
+    }
+
+    /// Reports its events under `token`, once and for all.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Takes note of what the kernel tells.
+    pub(super) fn notice(&mut self, event: &Event) {
+        let failed = event.is_error();
+        self.peer_done |= event.is_read_closed() || failed;
+        self.readable |= event.is_readable() || self.peer_done;
+        self.writable |= event.is_writable() || event.is_write_closed() || failed;
+    }
+
+    /// The server stops: one more look at the socket, whatever has been heard of it.
+    pub(super) fn look_again(&mut self) {
+        self.readable = true;
+    }
+
+    /// Whether a go would get anywhere. This one function decides what a connection waits for.
+    pub(super) fn can_go(&self) -> bool {
+        if self.must_flush {
+            self.writable
+        } else if self.phase == Phase::Lingering || self.wants_input {
+            self.readable
+        } else {
+            true
+        }
+    }
+
+    /// Whether it only waits for the peer to take note of the end.
+    pub(super) fn is_lingering(&self) -> bool {
+        self.phase == Phase::Lingering
+    }
+
+    /// Whether its time is up: too long silent (`timeout_secs`, 0 for never), or too long ending.
+    pub(super) fn is_overdue(&self, now: Secs, timeout_secs: u32) -> bool {
+        let silent_secs = now.0.saturating_sub(self.active_at.0);
+        match self.phase {
+            Phase::Lingering => silent_secs > LINGER_SECS,
+            _ => timeout_secs > 0 && self.stream.is_tcp() && silent_secs > timeout_secs,
+        }
+    }
+
+    /// The peer's address, for logs.
+    pub(super) fn peer(&self) -> String {
+        self.stream.peer()
+    }
+
+    /// Gives back what it holds, before it is dropped.
+    pub(super) fn release(&mut self, pool: &mut Pool) {
+        if let Some(held) = self.held.take() {
+            pool.put(held);
+        }
+    }
+
+    /// Does a bounded amount of what there is to do; `Err` is the connection's end.
+    pub(super) fn go(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+        let mut held = self.held.take().unwrap_or_else(|| context.pool.take());
+        if self.wants_input {
+            held = context.pool.expand(held);
+        }
+        let went = self.step(&mut held, context);
+        if went.is_err() || held.is_empty() {
+            context.pool.put(held);
+        } else if self.can_go() && !context.pool.is_tight() {
+            self.held = Some(held);
+        } else {
+            self.held = Some(context.pool.compact(held));
+        }
+        went
+    }
+
+    fn step(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
+        if self.must_flush {
+            self.flush(&mut held.output, context)?;
+            if self.must_flush {
+                return Ok(());
+            }
+        }
+        match self.phase {
+            Phase::Open => self.converse(held, context),
+            Phase::Closing => self.finish(held, context),
+            Phase::Lingering => self.discard(held, context),
+        }
+    }
+
+    fn converse(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
+        if self.wants_input {
+            let count = if self.readable { self.read(held, context)? } else { 0 };
+            if count == 0 {
+                return self.end_if_stopping(context);
+            }
+            context.counters.add(Counter::BytesRead, count as u64);
+            self.active_at = context.now.secs;
+            self.wants_input = false;
+        }
+        let mut turn = Turn {
+            now: context.now,
+            shared: context.shared,
+            counters: context.counters,
+            requests_left: context.requests_per_turn,
+        };
+        let (consumed, want) =
+            self.session.advance(held.input.unread(), &mut held.output, &mut turn);
+        held.input.consume(consumed);
+        match want {
+            Want::Input => {
+                self.wants_input = true;
+                self.flush(&mut held.output, context)?;
+                self.end_if_stopping(context)
+            }
+            Want::Turn => {
+                context.counters.bump(Counter::ConnYields);
+                // Answers wait for those of the next go, unless too many connections do that.
+                if context.pool.is_tight() && held.output.weight() > SMALL_READ_BYTES {
+                    self.flush(&mut held.output, context)?;
+                }
+                Ok(())
+            }
+            Want::Drain => self.flush(&mut held.output, context),
+            Want::Close => self.close(held, context),
+            Want::Shutdown { graceful } => {
+                context.control.stop(graceful);
+                self.close(held, context)
+            }
+        }
+    }
+
+    /// While the server stops, a connection ends as soon as it owes nothing.
+    fn end_if_stopping(&self, context: &Context<'_>) -> Result<(), End> {
+        let owes = self.must_flush || self.readable;
+        if context.stopping && !owes { Err(End::Done) } else { Ok(()) }
+    }
+
+    fn close(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
+        self.phase = Phase::Closing;
+        self.flush(&mut held.output, context)?;
+        if self.must_flush { Ok(()) } else { self.finish(held, context) }
+    }
+
+    /// All answers are written. If the peer is still sending, closing now would reset the
+    /// connection and could destroy them, so its input is awaited and thrown away for a while.
+    fn finish(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<(), End> {
+        let more = self.readable || !held.input.is_empty();
+        if !more || context.stopping {
+            return Err(End::Done);
+        }
+        held.input.clear();
+        self.wants_input = true;
+        self.stream.shutdown_write().map_err(End::Failed)?;
+        self.phase = Phase::Lingering;
+        self.active_at = context.now.secs;
+        Ok(())
+    }
+
+    fn discard(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<(), End> {
+        if self.readable {
+            let space = held.input.space(READ_BUF_BYTES);
+            let (offered, result) = (space.len(), self.stream.read(space));
+            let count = self.note_read(offered, result)?;
+            self.discarded = self.discarded.saturating_add(count as u32);
+        }
+        let enough = self.discarded > LINGER_BYTES_MAX || context.stopping;
+        if enough { Err(End::Done) } else { Ok(()) }
+    }
+
+    /// Reads once, behind what is unread; a value that is arriving goes straight into its item.
+    /// 0: there was nothing to read. The end of input is an `Err`.
+    fn read(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<usize, End> {
+        let all_consumed = held.input.is_empty();
+        let space = held.input.space(context.pool.read_max());
+        if space.is_empty() {
+            return Err(End::Overfull);
+        }
+        let (offered, value_len, result) = {
+            let value_space = if all_consumed { self.session.value_space() } else { None };
+            match value_space {
+                Some(value) => read_value(&mut self.stream, value, space),
+                None => (space.len(), 0, self.stream.read(space)),
+            }
+        };
+        let count = self.note_read(offered, result)?;
+        if value_len > 0 {
+            self.session.value_read(count.min(value_len));
+        }
+        held.input.filled(count.saturating_sub(value_len));
+        Ok(count)
+    }
+
+    /// Learns from the result of a read into `offered` bytes whether there may be more.
+    fn note_read(&mut self, offered: usize, result: io::Result<usize>) -> Result<usize, End> {
+        match result {
+            Ok(0) => Err(End::Done),
+            Ok(count) => {
+                self.readable = count == offered || self.peer_done;
+                Ok(count)
+            }
+            Err(err) if err.kind() == ErrorKind::WouldBlock => {
+                self.readable = false;
+                Ok(0)
+            }
+            Err(err) if err.kind() == ErrorKind::Interrupted => Ok(0),
+            Err(err) => Err(End::Failed(err)),
+        }
+    }
+
+    /// Writes what there is; afterwards `must_flush` tells whether some of it is left.
+    fn flush(&mut self, output: &mut Output, context: &Context<'_>) -> Result<(), End> {
+        if output.is_empty() {
+            self.must_flush = false;
+            return Ok(());
+        }
+        let flush = self.write(output, context).map_err(End::Failed)?;
+        self.must_flush = !matches!(flush, Flush::Done);
+        self.writable = !matches!(flush, Flush::Blocked);
+        Ok(())
+    }
+
+    fn write(&mut self, output: &mut Output, context: &Context<'_>) -> io::Result<Flush> {
+        let mut written = 0;
+        loop {
+            let (offered, result) = match output.plain() {
+                Some(bytes) => (bytes.len(), self.stream.write(bytes)),
+                None => {
+                    let slices = output.slices(TURN_BYTES_MAX);
+                    let offered = slices.iter().map(|slice| slice.len()).sum();
+                    (offered, self.stream.write_vectored(&slices))
+                }
+            };
+            let count = match result {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => count,
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Flush::Blocked),
+                Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+                Err(err) => return Err(err),
+            };
+            context.counters.add(Counter::BytesWritten, count as u64);
+            self.active_at = context.now.secs;
+            output.advance(count);
+            written += count;
+            if output.is_empty() {
+                return Ok(Flush::Done);
+            } else if count < offered {
+                return Ok(Flush::Blocked);
+            } else if written >= TURN_BYTES_MAX {
+                return Ok(Flush::Paused);
+            }
+        }
+    }
+}
+
+/// Reads into `value` and, when that is filled, on into `input`. Answers how many bytes were
+/// offered to the kernel, how many of them belong to the value, and what the kernel said.
+fn read_value(
+    stream: &mut Stream,
+    mut value: ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>,
+    input: &mut [u8],
+) -> (usize, usize, io::Result<usize>) {
+    let mut slices: ArrayVec<IoSliceMut<'_>, { IO_SLICES_MAX + 1 }> = ArrayVec::new();
+    let mut room = TURN_BYTES_MAX;
+    for slice in &mut value {
+        let part = slice.len().min(room);
+        room -= part;
+        slices.push(IoSliceMut::new(&mut slice[..part]));
+    }
+    let value_len = TURN_BYTES_MAX - room;
+    let input_len = input.len().min(room);
+    slices.push(IoSliceMut::new(&mut input[..input_len]));
+    let result = stream.read_vectored(&mut slices);
+    (value_len + input_len, value_len, result)
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Done => f.write_str("done"),
+            End::Failed(err) => err.fmt(f),
+            End::Overdue => f.write_str("silent for too long"),
+            End::Overfull => f.write_str("request does not fit the buffer"),
+        }
+    }
+}
+
+// What 100,000 idle connections cost; mio makes sockets larger in debug builds.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Conn>() <= 160);

@@ -1,0 +1,355 @@
+//! Binding: which addresses, which socket options, and what to say when it fails.
+//!
+//! Options, section 4: each address of an element of `-l` is tried, one success is enough, and an
+//! element without any fails the start. memcached also sets SO_LINGER to reset connections on
+//! close; this server does not, since that destroys answers on their way.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, umask};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::stream::Stream;
+use super::{Listen, Options, Port, StartError, os_text};
+
+/// A socket that accepts connections.
+#[derive(Debug)]
+pub(super) enum Listener {
+    /// Bound to this address.
+    Tcp(TcpListener, SocketAddr),
+    /// Bound to this file.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a unix socket; dropping it removes the file if it is still the one that was bound.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: Option<(u64, u64)>,
+}
+
+impl Listener {
+    /// Takes the next connection that waits.
+    pub(super) fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Listener::Tcp(listener, _) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Listener::Unix(listener, _) => {
+                listener.accept().map(|(stream, _)| Stream::Unix(stream))
+            }
+        }
+    }
+
+    /// The address, if this is a TCP listener.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(_, address) => Some(*address),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    /// Reports waiting connections as events of `token`.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
+            Listener::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+        }
+    }
+}
+
+impl std::fmt::Display for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Listener::Tcp(_, address) => address.fmt(f),
+            Listener::Unix(_, file) => file.path.display().fmt(f),
+        }
+    }
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> SocketFile {
+        SocketFile { path: path.to_owned(), identity: identity(path) }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Opens every socket that `options` ask for. With `-s` there is no TCP, with `-p 0` neither.
+pub(super) fn bind(options: &Options) -> Result<Vec<Listener>, StartError> {
+    if let Some(path) = &options.unix_socket {
+        let listener = bind_unix(path, options).map_err(|err| {
+            let (path, reason) = (path.display(), os_text(&err));
+            StartError::os(format!("failed to listen on UNIX socket: {path}: {reason}"))
+        })?;
+        return Ok(vec![listener]);
+    }
+    let port = match options.port {
+        Port::Off => return Ok(Vec::new()),
+        Port::Any => 0,
+        Port::Number(port) => port,
+    };
+    if options.listen.is_empty() {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return bind_element(&loopback.map(|ip| SocketAddr::new(ip, port)), options.backlog)
+            .map_err(|err| {
+                StartError::os(format!("failed to listen on TCP port {port}: {}", os_text(&err)))
+            });
+    }
+    let mut listeners = Vec::new();
+    for element in &options.listen {
+        let bound = resolve(element, port)
+            .and_then(|addresses| {
+                bind_element(&addresses, options.backlog).map_err(|err| os_text(&err))
+            })
+            .map_err(|reason| {
+                let list = list(&options.listen);
+                StartError::os(format!("failed to listen on one of interface(s) {list}: {reason}"))
+            })?;
+        listeners.extend(bound);
+    }
+    Ok(listeners)
+}
+
+/// `-l` as it was given.
+fn list(elements: &[Listen]) -> String {
+    let names: Vec<String> = elements
+        .iter()
+        .map(|element| match element.port {
+            Some(port) if element.host.contains(':') => format!("[{}]:{port}", element.host),
+            Some(port) => format!("{}:{port}", element.host),
+            None => element.host.clone(),
+        })
+        .collect();
+    names.join(",")
+}
+
+fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let port = element.port.unwrap_or(port);
+    if element.host == "*" {
+        let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        return Ok(all.map(|ip| SocketAddr::new(ip, port)).into());
+    }
+    let addresses = (element.host.as_str(), port).to_socket_addrs();
+    addresses
+        .map(Iterator::collect)
+        .map_err(|err| format!("getaddrinfo({}): {}", element.host, os_text(&err)))
+}
+
+/// Binds all of `addresses` that can be had, at least one. Where any port will do, they get the
+/// same one if that is possible.
+fn bind_element(addresses: &[SocketAddr], backlog: u32) -> io::Result<Vec<Listener>> {
+    const SAME_PORT_TRIES: usize = 8;
+
+    if addresses.iter().all(|address| address.port() == 0) {
+        for _ in 0..SAME_PORT_TRIES {
+            let bound = bind_each(addresses, backlog, SharePort::Yes)?;
+            if bound.len() == addresses.len() {
+                return Ok(bound);
+            }
+        }
+    }
+    bind_each(addresses, backlog, SharePort::No)
+}
+
+/// Whether a port that the system chose for one address is wanted for the next ones too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SharePort {
+    Yes,
+    No,
+}
+
+fn bind_each(
+    addresses: &[SocketAddr],
+    backlog: u32,
+    share: SharePort,
+) -> io::Result<Vec<Listener>> {
+    let mut bound: Vec<Listener> = Vec::new();
+    let mut refused = Vec::new();
+    for address in addresses {
+        let mut address = *address;
+        if share == SharePort::Yes
+            && let Some(first) = bound.first().and_then(Listener::address)
+        {
+            address.set_port(first.port());
+        }
+        match bind_tcp(address, backlog) {
+            Ok(listener) => bound.push(listener),
+            Err(err) if is_skippable(&err) => refused.push((address, err)),
+            Err(err) => return Err(err),
+        }
+    }
+    if bound.is_empty() {
+        let nothing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        return Err(refused.pop().map_or_else(nothing, |(_, err)| err));
+    }
+    for (address, err) in refused {
+        // The loopback of a family that this machine does not have is nobody's loss.
+        let in_use = err.kind() == io::ErrorKind::AddrInUse && share == SharePort::No;
+        let level = if in_use { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "not listening on {address}: {}", os_text(&err));
+    }
+    Ok(bound)
+}
+
+fn is_skippable(err: &io::Error) -> bool {
+    matches!(
+        err.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)
+    )
+}
+
+/// TCP_NODELAY and SO_KEEPALIVE are set here, since accepted sockets inherit them: that saves two
+/// system calls a connection.
+fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_keepalive(true)?;
+    // Urgent data would end a read early, which is taken for the end of what there is.
+    socket.set_out_of_band_inline(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog_arg(backlog))?;
+    let listener = TcpListener::from_std(socket.into());
+    let address = listener.local_addr()?;
+    Ok(Listener::Tcp(listener, address))
+}
+
+fn bind_unix(path: &Path, options: &Options) -> io::Result<Listener> {
+    let address = SockAddr::unix(path)?;
+    remove_stale(path, &address)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // The mode has to be right from the first moment, so it is the umask that makes it.
+    let mask = Mode::from_bits_truncate(!options.unix_mask & 0o777);
+    let before = umask(mask);
+    let bound = socket.bind(&address);
+    umask(before);
+    bound?;
+    let file = SocketFile::of(path);
+    socket.listen(backlog_arg(options.backlog))?;
+    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file))
+}
+
+/// Removes a socket file that no server answers behind. Nothing else than a socket is removed.
+fn remove_stale(path: &Path, address: &SockAddr) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => {}
+        _ => return Ok(()),
+    }
+    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    probe.set_nonblocking(true)?;
+    match probe.connect(address) {
+        Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // Connected, or a backlog that is full: another server lives here, and bind will say so.
+        _ => Ok(()),
+    }
+}
+
+fn backlog_arg(backlog: u32) -> i32 {
+    i32::try_from(backlog).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::tests::options;
+
+    fn port_of(listener: &Listener) -> u16 {
+        listener.address().expect("TCP").port()
+    }
+
+    fn listen(host: &str, port: Option<u16>) -> Listen {
+        Listen { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn loopback_families_share_a_free_port() {
+        let listeners = bind(&options()).expect("bound");
+        assert!(listeners.iter().all(|l| l.address().is_some_and(|a| a.ip().is_loopback())));
+        assert!(listeners.iter().all(|l| port_of(l) == port_of(&listeners[0])));
+    }
+
+    #[test]
+    fn port_off_listens_nowhere() {
+        let options = Options { port: Port::Off, ..options() };
+        assert!(bind(&options).expect("nothing to do").is_empty());
+    }
+
+    #[test]
+    fn port_in_use_section_4() {
+        let first = bind(&options()).expect("bound");
+        let port = port_of(&first[0]);
+        let taken = Options { port: Port::Number(port), ..options() };
+        let err = bind(&taken).expect_err("in use on every family");
+        assert_eq!(err.exit_code, 71);
+        assert_eq!(
+            err.message,
+            format!("failed to listen on TCP port {port}: Address already in use")
+        );
+        let two =
+            Options { listen: vec![listen("127.0.0.1", None), listen("::1", Some(port))], ..taken };
+        let err = bind(&two).expect_err("in use");
+        assert_eq!(
+            err.message,
+            format!(
+                "failed to listen on one of interface(s) 127.0.0.1,[::1]:{port}: \
+                 Address already in use"
+            )
+        );
+    }
+
+    #[test]
+    fn name_that_is_unknown() {
+        let options = Options { listen: vec![listen("no.such.host.invalid", None)], ..options() };
+        let err = bind(&options).expect_err("unknown");
+        assert_eq!(err.exit_code, 71);
+        let start = "failed to listen on one of interface(s) no.such.host.invalid: getaddrinfo(";
+        assert!(err.message.starts_with(start), "{}", err.message);
+    }
+
+    #[test]
+    fn unix_socket_replaces_a_stale_one_only() {
+        let dir = crate::server::tests::TempDir::new();
+        let path = dir.path().join("sock");
+        let options = Options { unix_socket: Some(path.clone()), unix_mask: 0o700, ..options() };
+        let first = bind(&options).expect("bound");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o700);
+        let err = bind(&options).expect_err("a server answers there");
+        assert!(err.message.ends_with(": Address already in use"), "{}", err.message);
+        assert_eq!(err.exit_code, 71);
+        drop(first);
+        assert!(!path.exists(), "removed by its owner");
+
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("leaves a stale file"));
+        assert!(path.exists());
+        let second = bind(&options).expect("stale file replaced");
+        drop(second);
+
+        fs::write(&path, b"precious").expect("written");
+        bind(&options).expect_err("not a socket");
+        assert_eq!(fs::read(&path).expect("still there"), b"precious");
+    }
+}

@@ -1,0 +1,192 @@
+//! Sockets and threads: one acceptor, one event loop for each worker.
+//!
+//! ```text
+//!            listeners, signals
+//!                   │
+//!              [acceptor]  the thread that calls `run`
+//!      channel + waker │ to the least loaded
+//!      ┌───────────┬───┴───────┐
+//!  [worker 0]  [worker 1]  [worker N]   each: Poll, slab of Conn, ready list, buffer pool
+//!      │
+//!    [conn] = stream + session; borrows read and answer buffers only while it has work
+//! ```
+//!
+//! Workers share nothing but [`Shared`] and their own channel. All readiness is edge-triggered:
+//! both interests are registered once, the readiness bits live in the connection, and what a
+//! connection waits for is computed from its state in one function.
+#![forbid(unsafe_code)]
+
+mod acceptor;
+mod announce;
+mod buffers;
+mod conn;
+mod listener;
+pub mod process;
+mod signals;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use mio::Waker;
+use nix::errno::Errno;
+
+use crate::session::Shared;
+use acceptor::Acceptor;
+use announce::Announcement;
+use listener::Listener;
+
+/// How the server listens and serves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `-l`. Empty: loopback (127.0.0.1 and ::1 where there is one).
+    pub listen: Vec<Listen>,
+    /// `-p`
+    pub port: Port,
+    /// `-s`: listen on this socket only.
+    pub unix_socket: Option<PathBuf>,
+    /// `-a`: permission bits of the socket file.
+    pub unix_mask: u32,
+    /// `-b`: connections that the kernel may hold before they are accepted.
+    pub backlog: u32,
+    /// `-t`: workers, at least 1. [`crate::metrics::Metrics`] needs one block more, the last is
+    /// the acceptor's.
+    pub threads: usize,
+    /// `-c`: client connections open at a time.
+    pub connections_max: usize,
+    /// `-R`: requests of one connection before others get their turn.
+    pub requests_per_turn: u32,
+    /// At `-c`: true answers and closes, false stops accepting until a connection closes.
+    pub maxconns_fast: bool,
+    /// `-o idle_timeout`: seconds after which a silent TCP connection is closed; 0 for never.
+    pub idle_timeout_secs: u32,
+    /// `MEMCACHED_PORT_FILENAME`: file to tell the TCP ports in.
+    pub port_file: Option<PathBuf>,
+    /// `-P`: file to tell the process id in.
+    pub pid_file: Option<PathBuf>,
+    /// Whether the pid file goes away at exit (`-d`).
+    pub remove_pid_file: bool,
+    /// `-u`: user to become once the ports are bound.
+    pub drop_to: Option<String>,
+}
+
+/// One element of `-l`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Name, IPv4, IPv6 without brackets, or `*` for all interfaces.
+    pub host: String,
+    /// None: that of `-p`.
+    pub port: Option<u16>,
+}
+
+/// The TCP port of `-p`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// `-p 0`: no TCP listener at all.
+    Off,
+    /// `-p -1`: whichever is free.
+    Any,
+    /// This one.
+    Number(u16),
+}
+
+/// Why the server could not start, for a person, with the exit code to leave.
+#[derive(Debug)]
+pub struct StartError {
+    /// One or more lines without a final newline.
+    pub message: String,
+    /// As of options, section 7.
+    pub exit_code: u8,
+}
+
+/// Binds, starts the workers, serves until a signal or the `shutdown` command, and returns once
+/// every connection is closed and every worker joined, about [`crate::limits::DRAIN_SECS`] later
+/// at the latest.
+///
+/// The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
+/// (options, section 8).
+pub fn run(options: &Options, shared: Shared) -> Result<(), StartError> {
+    let listeners = listen(options)?;
+    let announcement = Announcement::new(options, &listeners);
+    let mut acceptor = Acceptor::start(options, listeners, Arc::new(shared))?;
+    announcement.publish();
+    acceptor.serve();
+    acceptor.stop();
+    announcement.withdraw();
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Binds the sockets and gives up privileges: a port below 1024 needs them, but the file of a unix
+/// socket has to belong to the user that serves it.
+fn listen(options: &Options) -> Result<Vec<Listener>, StartError> {
+    let drop_privileges = || options.drop_to.as_deref().map_or(Ok(()), process::drop_privileges);
+    if options.unix_socket.is_some() {
+        drop_privileges()?;
+        listener::bind(options)
+    } else {
+        let listeners = listener::bind(options)?;
+        drop_privileges()?;
+        Ok(listeners)
+    }
+}
+
+impl StartError {
+    /// EX_OSERR: sockets and other refusals of the system.
+    pub(crate) fn os(message: String) -> StartError {
+        StartError { message, exit_code: 71 }
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What a worker can ask of the acceptor.
+#[derive(Debug)]
+struct Control {
+    /// The acceptor's.
+    waker: Waker,
+    /// Accepting waits for a connection to close.
+    suspended: AtomicBool,
+    /// The server is to stop.
+    stop: AtomicBool,
+}
+
+impl Control {
+    /// Stops the server as SIGINT does, or SIGUSR1 if `graceful`.
+    fn stop(&self, graceful: bool) {
+        signals::log_stop(graceful);
+        self.stop.store(true, SeqCst);
+        self.wake();
+    }
+
+    /// Notes that a connection has closed: who was told to wait may be accepted.
+    fn connection_closed(&self) {
+        if self.suspended.load(SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Err(err) = self.waker.wake() {
+            log::error!("cannot wake the acceptor: {err}");
+        }
+    }
+}
+
+/// The system's words for an error, without Rust's addition of its number.
+fn os_text(err: &std::io::Error) -> String {
+    match err.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => err.to_string(),
+    }
+}

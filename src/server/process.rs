@@ -1,0 +1,135 @@
+//! What the process does with itself: becoming a daemon, limits, locked memory, another user.
+//!
+//! All of it is to be done before there is a second thread, but for [`drop_privileges`], which the
+//! server calls once its sockets are bound. Messages and exit codes are memcached's (options,
+//! sections 2 and 7).
+#![forbid(unsafe_code)]
+
+use log::warn;
+use nix::errno::Errno;
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
+use nix::unistd::{self, User};
+
+use super::StartError;
+
+/// `EX_NOUSER` and `EX_OSERR` of sysexits.h.
+const EX_NOUSER: u8 = 67;
+const EX_OSERR: u8 = 71;
+
+/// Whether the process has root's rights.
+pub fn is_root() -> bool {
+    unistd::getuid().is_root() || unistd::geteuid().is_root()
+}
+
+/// Goes on in a child without a terminal, while the parent exits with 0. Standard input, output and
+/// error become `/dev/null` unless `keep_stdio`, the working directory `/` unless `keep_cwd`.
+///
+/// Only for a process with one thread: no other would live on in the child.
+pub fn daemonize(keep_stdio: bool, keep_cwd: bool) -> Result<(), StartError> {
+    unistd::daemon(keep_cwd, keep_stdio).map_err(|errno| StartError {
+        message: format!("failed to daemon() in order to daemonize: {}", errno.desc()),
+        exit_code: 1,
+    })
+}
+
+/// Raises the limit of core files as far as it goes (`-r`). It fails if that leaves 0.
+pub fn enable_core_dumps() -> Result<(), StartError> {
+    if setrlimit(Resource::RLIMIT_CORE, RLIM_INFINITY, RLIM_INFINITY).is_err() {
+        let hard = getrlimit(Resource::RLIMIT_CORE).map_or(0, |(_, hard)| hard);
+        let _ = setrlimit(Resource::RLIMIT_CORE, hard, hard);
+    }
+    match getrlimit(Resource::RLIMIT_CORE) {
+        Ok((soft, _)) if soft > 0 => Ok(()),
+        _ => Err(os_error("failed to ensure corefile creation".to_owned())),
+    }
+}
+
+/// Locks all memory, present and future, into RAM (`-k`). A failure only warns.
+///
+/// Pages are locked when they are first touched: the store reserves far more address space than it
+/// may use, and without `MCL_ONFAULT` the kernel would fill all of it.
+pub fn lock_memory() {
+    let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
+    let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault;
+    if let Err(errno) = mlockall(all) {
+        warn!("-k invalid, mlockall() failed: {}", errno.desc());
+    }
+}
+
+/// Lets the process have `wanted` files open at a time. If the hard limit is in the way, it may be
+/// fewer, but not fewer than `needed`. A limit that is higher already stays.
+pub fn raise_open_files(wanted: u64, needed: u64) -> Result<(), StartError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
+        .map_err(|_| os_error("failed to getrlimit number of files".to_owned()))?;
+    if soft >= wanted {
+        return Ok(());
+    }
+    if setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)).is_ok() {
+        return Ok(());
+    }
+    if hard >= needed && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
+        warn!("the limit of open files is {hard}: fewer connections than -c may be possible");
+        return Ok(());
+    }
+    Err(os_error(
+        "failed to set rlimit for open files. Try starting as root or requesting smaller \
+         maxconns value."
+            .to_owned(),
+    ))
+}
+
+/// Looks a user up by name, so that a wrong name is found before anything is done.
+pub fn find_user(name: &str) -> Result<User, StartError> {
+    User::from_name(name).ok().flatten().ok_or_else(|| StartError {
+        message: format!("can't find the user {name} to switch to"),
+        exit_code: EX_NOUSER,
+    })
+}
+
+/// Becomes `name` for good, with that user's group and no other.
+pub fn drop_privileges(name: &str) -> Result<(), StartError> {
+    let user = find_user(name)?;
+    match unistd::setgroups(&[]) {
+        Ok(()) => {}
+        // In a user namespace without other groups this is forbidden and not needed.
+        Err(Errno::EPERM) => warn!("failed to drop supplementary groups: not permitted"),
+        Err(errno) => {
+            let reason = errno.desc();
+            return Err(os_error(format!("failed to drop supplementary groups: {reason}")));
+        }
+    }
+    unistd::setgid(user.gid)
+        .and_then(|()| unistd::setuid(user.uid))
+        .map_err(|_| os_error(format!("failed to assume identity of user {name}")))
+}
+
+fn os_error(message: String) -> StartError {
+    StartError { message, exit_code: EX_OSERR }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_user_is_named() {
+        let error = find_user("no such user").expect_err("no such user");
+        assert_eq!(error.message, "can't find the user no such user to switch to");
+        assert_eq!(error.exit_code, 67);
+        assert!(find_user("root").is_ok_and(|user| user.uid.is_root()));
+    }
+
+    #[test]
+    fn open_files_are_raised_to_the_hard_limit_if_that_is_enough() {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits");
+        assert!(raise_open_files(soft, soft).is_ok(), "nothing to do");
+        assert!(raise_open_files(hard, soft).is_ok());
+        let (raised, _) = getrlimit(Resource::RLIMIT_NOFILE).expect("limits");
+        assert_eq!(raised, hard);
+        // Above what the kernel allows anybody (fs.nr_open), and more than there is.
+        let error = raise_open_files(u64::MAX - 1, u64::MAX - 1).expect_err("too many");
+        assert_eq!(error.exit_code, 71);
+        assert!(error.message.starts_with("failed to set rlimit for open files."));
+    }
+}

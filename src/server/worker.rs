@@ -1,0 +1,297 @@
+//! One event loop and the connections that it serves.
+//!
+//! A turn: poll, read the clock, note what is ready, then let the connections of the ready list go
+//! one after the other. A connection stands in that list at most once and is closed only when it
+//! is not in it, so an entry is never stale. Nothing here blocks but the poll.
+#![forbid(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{self, Receiver, Sender, TryRecvError};
+use mio::{Events, Poll, Token, Waker};
+use slab::Slab;
+
+use super::buffers::Pool;
+use super::conn::{Conn, Context, End};
+use super::stream::Stream;
+use super::{Control, Options};
+use crate::clock::{Now, Secs};
+use crate::limits::{DRAIN_SECS, GOES_PER_POLL};
+use crate::metrics::Counter;
+use crate::session::Shared;
+
+/// The token of the worker's waker; connections have their index in the slab.
+const WAKER: Token = Token(usize::MAX);
+
+/// Events taken by one poll.
+const EVENTS_MAX: usize = 256;
+
+/// A worker as the acceptor sees it.
+pub(super) struct Handle {
+    thread: JoinHandle<()>,
+    incoming: Sender<Stream>,
+    waker: Arc<Waker>,
+    load: Arc<AtomicUsize>,
+    /// Something was handed over since the last wake.
+    unseen: bool,
+}
+
+/// A worker as its thread sees it.
+struct Worker {
+    index: usize,
+    poll: Poll,
+    /// Kept alive here: the acceptor's handle goes away before the last event.
+    _waker: Arc<Waker>,
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    requests_per_turn: u32,
+    idle_timeout_secs: u32,
+    /// From the acceptor. When it is closed the server stops.
+    incoming: Receiver<Stream>,
+    /// Connections handed over and not yet closed.
+    load: Arc<AtomicUsize>,
+    conns: Slab<Conn>,
+    /// Connections that can go; those for which `queued` is set.
+    ready: VecDeque<usize>,
+    pool: Pool,
+    now: Now,
+    /// The second of the last tick.
+    ticked: Secs,
+    /// The store has background work waiting. Worker 0 only.
+    maintaining: bool,
+    /// Some connection lingers.
+    lingering: bool,
+    /// While the server stops: when connections are closed whatever they are owed.
+    deadline: Option<Instant>,
+}
+
+impl Handle {
+    /// Connections that are the worker's or on their way to it.
+    pub(super) fn load(&self) -> usize {
+        self.load.load(Relaxed)
+    }
+
+    /// Gives a connection to the worker, which sees it after the next [`Handle::wake`].
+    pub(super) fn hand_over(&mut self, stream: Stream) {
+        self.unseen = true;
+        self.load.fetch_add(1, Relaxed);
+        assert!(self.incoming.send(stream).is_ok(), "a worker runs until its channel is closed");
+    }
+
+    /// Makes the worker look at what was handed over, if there is anything.
+    pub(super) fn wake(&mut self) {
+        if std::mem::take(&mut self.unseen) {
+            self.waker.wake().expect("an eventfd of this process takes a wake");
+        }
+    }
+
+    /// Makes the worker answer what it has received, close and end.
+    pub(super) fn stop(self) -> JoinHandle<()> {
+        drop(self.incoming);
+        self.waker.wake().expect("an eventfd of this process takes a wake");
+        self.thread
+    }
+}
+
+/// Starts worker `index` on a thread of its own.
+pub(super) fn start(
+    index: usize,
+    options: &Options,
+    shared: &Arc<Shared>,
+    control: &Arc<Control>,
+) -> io::Result<Handle> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+    let (sender, incoming) = channel::unbounded();
+    let load = Arc::new(AtomicUsize::new(0));
+    let now = shared.clock.now();
+    let mut worker = Worker {
+        index,
+        poll,
+        _waker: Arc::clone(&waker),
+        shared: Arc::clone(shared),
+        control: Arc::clone(control),
+        requests_per_turn: options.requests_per_turn,
+        idle_timeout_secs: options.idle_timeout_secs,
+        incoming,
+        load: Arc::clone(&load),
+        conns: Slab::new(),
+        ready: VecDeque::new(),
+        pool: Pool::default(),
+        now,
+        ticked: now.secs,
+        maintaining: false,
+        lingering: false,
+        deadline: None,
+    };
+    let thread =
+        thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
+    Ok(Handle { thread, incoming: sender, waker, load, unseen: false })
+}
+
+impl Worker {
+    /// Serves until the acceptor closes the channel and every connection has ended.
+    fn run(&mut self) {
+        let mut events = Events::with_capacity(EVENTS_MAX);
+        while !self.is_finished() {
+            if let Err(err) = self.poll.poll(&mut events, self.timeout())
+                && err.kind() != io::ErrorKind::Interrupted
+            {
+                // Only a broken descriptor does this; going on would spin.
+                panic!("worker {} cannot poll: {err}", self.index);
+            }
+            self.now = self.shared.clock.now();
+            self.shared.store.flush_if_due(self.now.secs);
+            for event in &events {
+                match event.token() {
+                    WAKER => self.receive(),
+                    Token(index) => {
+                        self.conns[index].notice(event);
+                        self.queue(index);
+                    }
+                }
+            }
+            self.tick();
+            self.serve();
+        }
+        for index in 0..self.conns.capacity() {
+            if self.conns.contains(index) {
+                self.close(index, &End::Done);
+            }
+        }
+    }
+
+    /// How long the poll may wait: a server without work wakes once a second, on one thread.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || self.maintaining {
+            return Some(Duration::ZERO);
+        }
+        let ticks = self.index == 0
+            || self.lingering
+            || self.deadline.is_some()
+            || (self.idle_timeout_secs > 0 && !self.conns.is_empty());
+        ticks.then(|| self.shared.clock.until_tick(&self.now))
+    }
+
+    fn is_finished(&self) -> bool {
+        self.deadline.is_some_and(|deadline| self.conns.is_empty() || self.now.instant >= deadline)
+    }
+
+    /// Takes what the acceptor has handed over.
+    fn receive(&mut self) {
+        loop {
+            match self.incoming.try_recv() {
+                Ok(stream) => self.open(stream),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.begin_stop(),
+            }
+        }
+    }
+
+    fn open(&mut self, stream: Stream) {
+        let entry = self.conns.vacant_entry();
+        let index = entry.key();
+        let conn = entry.insert(Conn::new(stream, self.now.secs));
+        let registered = conn.register(self.poll.registry(), Token(index));
+        if log::log_enabled!(log::Level::Trace) {
+            log::trace!("worker {}: connection {index} from {}", self.index, conn.peer());
+        }
+        if let Err(err) = registered {
+            log::warn!("cannot watch a connection: {err}");
+            self.close(index, &End::Failed(err));
+        }
+    }
+
+    /// Gives every connection a last look at its socket.
+    fn begin_stop(&mut self) {
+        if self.deadline.is_some() {
+            return;
+        }
+        self.deadline = Some(self.now.instant + Duration::from_secs(DRAIN_SECS));
+        for index in 0..self.conns.capacity() {
+            if let Some(conn) = self.conns.get_mut(index) {
+                conn.look_again();
+                self.queue(index);
+            }
+        }
+    }
+
+    /// Puts a connection on the ready list if it can go and is not there yet.
+    fn queue(&mut self, index: usize) {
+        let conn = &mut self.conns[index];
+        if !conn.queued && conn.can_go() {
+            conn.queued = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    /// What is done once a second, and the slices of work that it leaves behind.
+    fn tick(&mut self) {
+        let ticked = self.now.secs != self.ticked;
+        self.ticked = self.now.secs;
+        if self.index == 0 && (ticked || self.maintaining) {
+            self.maintaining = self.shared.store.maintain(self.now.secs);
+        }
+        if ticked && (self.idle_timeout_secs > 0 || self.lingering) {
+            self.close_overdue();
+        }
+    }
+
+    fn close_overdue(&mut self) {
+        self.lingering = false;
+        for index in 0..self.conns.capacity() {
+            let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { continue };
+            let lingers = conn.is_lingering();
+            if !conn.is_overdue(self.now.secs, self.idle_timeout_secs) {
+                self.lingering |= lingers;
+                continue;
+            }
+            if !lingers {
+                self.shared.metrics.block(self.index).bump(Counter::IdleKicks);
+            }
+            self.close(index, &End::Overdue);
+        }
+    }
+
+    /// Lets the connections of the ready list go, each once; a short list is gone through several
+    /// times, so that a deep pipeline costs one poll.
+    fn serve(&mut self) {
+        for _ in 0..self.ready.len().max(GOES_PER_POLL) {
+            let Some(index) = self.ready.pop_front() else { return };
+            let conn = &mut self.conns[index];
+            conn.queued = false;
+            let went = conn.go(&mut Context {
+                pool: &mut self.pool,
+                shared: &self.shared,
+                control: &self.control,
+                counters: self.shared.metrics.block(self.index),
+                now: self.now,
+                requests_per_turn: self.requests_per_turn,
+                stopping: self.deadline.is_some(),
+            });
+            match went {
+                Ok(()) => {
+                    self.lingering |= conn.is_lingering();
+                    self.queue(index);
+                }
+                Err(end) => self.close(index, &end),
+            }
+        }
+    }
+
+    fn close(&mut self, index: usize, end: &End) {
+        let mut conn = self.conns.remove(index);
+        conn.release(&mut self.pool);
+        log::trace!("worker {}: connection {index} closed: {end}", self.index);
+        // The descriptor is free before its place is given to another client.
+        drop(conn);
+        self.load.fetch_sub(1, Relaxed);
+        self.shared.metrics.curr_connections.fetch_sub(1, SeqCst);
+        self.control.connection_closed();
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a request meets the store and its outcome becomes an answer.
+#![forbid(unsafe_code)]
+
+use crate::metrics::{Counter, Counters};
+use crate::protocol::response::number_line;
+use crate::protocol::{Command, Reply, Request};
+use crate::session::value::answer;
+use crate::session::{Output, Session, Step, Turn, Want, admin, stats};
+use crate::store::{Arith, Direction, Miss};
+
+impl Session {
+    /// Executes a request; `data` is what follows its line.
+    pub(super) fn execute(
+        &mut self,
+        command: &Command<'_>,
+        data: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let noreply = command.noreply;
+        let reply = match command.request {
+            Request::Store(line) => return self.store(&line, noreply, data, out, turn),
+            Request::Refused { error, block_len } if block_len > 0 => {
+                return self.start_swallow(block_len, error, noreply);
+            }
+            Request::Refused { error, .. } => error,
+            Request::Delete { key } => delete(key, turn),
+            Request::Incr { key, delta } => {
+                return arith(Direction::Incr, key, delta, noreply, out, turn);
+            }
+            Request::Decr { key, delta } => {
+                return arith(Direction::Decr, key, delta, noreply, out, turn);
+            }
+            Request::Touch { key, exptime } => touch(key, exptime, turn),
+            Request::Version => {
+                out.push(b"VERSION ");
+                out.push(turn.shared.options.version.as_bytes());
+                out.push(b"\r\n");
+                return Step::on(0);
+            }
+            Request::Stats(topic) => {
+                stats::answer(topic, out, turn);
+                return Step::on(0);
+            }
+            Request::Quit | Request::Hangup => return self.end(Want::Close),
+            Request::Shutdown(mode) => match admin::shutdown(mode, turn.shared) {
+                Ok(graceful) => return self.end(Want::Shutdown { graceful }),
+                Err(error) => error,
+            },
+            Request::FlushAll { delay } => admin::flush_all(delay, turn),
+            Request::Verbosity(level) => admin::verbosity(level, turn.shared),
+            Request::MemoryLimit { megabytes } => admin::memory_limit(megabytes, turn.shared),
+            Request::DebugTime(secs) => admin::debug_time(secs, turn),
+        };
+        answer(reply, noreply, out);
+        Step::on(0)
+    }
+}
+
+/// Counts a lookup that saw no item.
+pub(super) fn count_miss(counters: &Counters, misses: Counter, miss: Miss) {
+    counters.bump(misses);
+    match miss {
+        Miss::NotFound => {}
+        Miss::Expired => counters.bump(Counter::GetExpired),
+        Miss::Flushed => counters.bump(Counter::GetFlushed),
+    }
+}
+
+fn delete(key: &[u8], turn: &Turn<'_>) -> Reply {
+    let store = &turn.shared.store;
+    match store.delete(&store.key(key), turn.now.secs) {
+        Ok(()) => {
+            turn.counters.bump(Counter::DeleteHits);
+            Reply::Deleted
+        }
+        Err(miss) => {
+            count_miss(turn.counters, Counter::DeleteMisses, miss);
+            Reply::NotFound
+        }
+    }
+}
+
+fn touch(key: &[u8], exptime: i32, turn: &Turn<'_>) -> Reply {
+    let store = &turn.shared.store;
+    turn.counters.bump(Counter::CmdTouch);
+    match store.touch(&store.key(key), turn.now.expiry(exptime), turn.now.secs) {
+        Ok(()) => {
+            turn.counters.bump(Counter::TouchHits);
+            Reply::Touched
+        }
+        Err(miss) => {
+            count_miss(turn.counters, Counter::TouchMisses, miss);
+            Reply::NotFound
+        }
+    }
+}
+
+fn arith(
+    direction: Direction,
+    key: &[u8],
+    delta: u64,
+    noreply: bool,
+    out: &mut Output,
+    turn: &Turn<'_>,
+) -> Step {
+    let store = &turn.shared.store;
+    let (hits, misses) = match direction {
+        Direction::Incr => (Counter::IncrHits, Counter::IncrMisses),
+        Direction::Decr => (Counter::DecrHits, Counter::DecrMisses),
+    };
+    match store.arith(&store.key(key), direction, delta, turn.now.secs) {
+        Arith::Value { value, .. } => {
+            turn.counters.bump(hits);
+            if !noreply {
+                number_line(out.bytes(), value);
+            }
+        }
+        Arith::Miss(miss) => {
+            count_miss(turn.counters, misses, miss);
+            answer(Reply::NotFound, noreply, out);
+        }
+        Arith::NonNumeric => answer(Reply::NonNumeric, noreply, out),
+        Arith::NoMemory => answer(Reply::NoMemory, noreply, out),
+    }
+    Step::on(0)
+}

@@ -1,0 +1,247 @@
+//! One client's conversation as a machine without I/O: bytes in, answers out.
+//!
+//! ```text
+//!            ┌───────────────────────────── a whole line ───────────┐
+//!            ▼                                                      │
+//! input ─► Line ── get family ──► Keys ── too long a key ─► SkipLine┤
+//!            ├──── storage ─────► Value ── its block has come ──────┤
+//!            ├──── refused ─────► Swallow ── its block has gone ────┘
+//!            └──── quit, ... ───► Over
+//! ```
+//!
+//! Knows no socket; time comes with the [`Turn`]. What a session answers depends on the bytes that
+//! it is fed and never on how they were cut into reads. It holds neither lines nor answers: what
+//! it cannot use yet stays with the caller, and is no more than a line. Another codec has its
+//! place beside `protocol::text`, with states of its own here.
+#![forbid(unsafe_code)]
+
+mod admin;
+
+mod execute;
+
+mod retrieve;
+
+mod shared;
+
+mod stats;
+
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::IoSliceMut;
+
+use arrayvec::ArrayVec;
+use memchr::memchr;
+
+use crate::buf;
+use crate::clock::Now;
+use crate::limits::IO_SLICES_MAX;
+use crate::metrics::Counters;
+use crate::protocol::text::{self, Line, get};
+use crate::store::Value;
+use retrieve::Retrieval;
+use value::{Arriving, Swallow};
+
+pub use shared::{Options, Shared};
+
+/// The answers of one connection.
+pub type Output = buf::Output<Value>;
+
+/// What one call of [`Session::advance`] may use and spend.
+pub struct Turn<'a> {
+    /// The time.
+    pub now: Now,
+    /// What all sessions have in common.
+    pub shared: &'a Shared,
+    /// The worker's own block.
+    pub counters: &'a Counters,
+    /// Requests that may still be executed in this turn; a multiget counts one a key.
+    pub requests_left: u32,
+}
+
+/// What a session wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// More input. What was not consumed, at most a line, must be presented again with more
+    /// behind it.
+    Input,
+    /// Another turn: the requests of this one are used up and input is left.
+    Turn,
+    /// The output has reached its high-water mark: call again, with the same input, once it is
+    /// below.
+    Drain,
+    /// Write the output, then close.
+    Close,
+    /// As `Close`; then the server is to stop (`shutdown`).
+    Shutdown {
+        /// As at SIGUSR1, not as at SIGINT.
+        graceful: bool,
+    },
+}
+
+/// One client's conversation.
+#[derive(Debug)]
+pub struct Session {
+    state: State,
+    /// The caller holds the beginning of a line.
+    is_line_begun: bool,
+}
+
+// A connection has one, idle or not.
+const _: () = assert!(size_of::<Session>() <= 64);
+
+#[derive(Debug)]
+enum State {
+    /// A line begins.
+    Line,
+    /// Amid a line of the get family.
+    Keys(Retrieval),
+    /// Amid the block of a value that is stored.
+    Value(Box<Arriving>),
+    /// Amid the block of a request that was refused.
+    Swallow(Swallow),
+    /// Amid a line that has been answered.
+    SkipLine,
+    /// Nothing is read any more.
+    Over,
+}
+
+/// What one step of the machine has done.
+struct Step {
+    consumed: usize,
+    /// None: go on with the next.
+    want: Option<Want>,
+}
+
+impl Step {
+    /// Goes on behind `consumed` bytes.
+    fn on(consumed: usize) -> Step {
+        Step { consumed, want: None }
+    }
+
+    /// Stops in front of what is left.
+    fn wait(want: Want) -> Step {
+        Step { consumed: 0, want: Some(want) }
+    }
+
+    /// The same step with `len` bytes consumed before it.
+    fn behind(self, len: usize) -> Step {
+        Step { consumed: self.consumed + len, ..self }
+    }
+}
+
+impl Session {
+    /// A session that has seen nothing.
+    pub fn new() -> Session {
+        Session { state: State::Line, is_line_begun: false }
+    }
+
+    /// Executes what `input` holds, appends the answers to `out`; tells how many bytes of `input`
+    /// are done with and what is wanted next.
+    pub fn advance(
+        &mut self,
+        input: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> (usize, Want) {
+        let mut at = 0;
+        loop {
+            let rest = &input[at..];
+            let step = match self.state {
+                State::Line => self.line(rest, out, turn),
+                State::Keys(retrieval) => self.keys(retrieval, rest, out, turn),
+                State::Value(_) => self.take_value(rest, out, turn),
+                State::Swallow(swallow) => self.swallow(swallow, rest, out),
+                State::SkipLine => self.skip_line(rest),
+                State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
+            };
+            at += step.consumed;
+            if let Some(want) = step.want {
+                self.is_line_begun = at < input.len();
+                return (at, want);
+            }
+        }
+    }
+
+    /// While a value is arriving: the item memory for the bytes still to come, so that the socket
+    /// can be read straight into it. Only asked for when all input has been consumed.
+    pub fn value_space(&mut self) -> Option<ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>> {
+        match &mut self.state {
+            State::Value(arriving) => arriving.space(),
+            _ => None,
+        }
+    }
+
+    /// Takes note that `count` bytes were read into [`Session::value_space`].
+    pub fn value_read(&mut self, count: usize) {
+        if let State::Value(arriving) = &mut self.state {
+            arriving.note_read(count);
+        }
+    }
+
+    /// Whether a request has been begun and its end has not arrived.
+    pub fn is_midway(&self) -> bool {
+        match self.state {
+            State::Line => self.is_line_begun,
+            State::Over => false,
+            _ => true,
+        }
+    }
+
+    /// Where a line begins.
+    fn line(&mut self, rest: &[u8], out: &mut Output, turn: &mut Turn<'_>) -> Step {
+        if let Some(pause) = pause(rest, out, turn) {
+            return Step::wait(pause);
+        }
+        if let Some(verb) = get::Verb::of(rest) {
+            return self.retrieve(verb, rest, out, turn);
+        }
+        match text::line(rest) {
+            Line::Whole { text, len } => {
+                log::trace!("< {}", text.escape_ascii());
+                turn.requests_left -= 1;
+                let command = text::parse(text, len);
+                self.execute(&command, &rest[len..], out, turn).behind(len)
+            }
+            Line::Partial => Step::wait(Want::Input),
+            Line::Overlong => self.end(Want::Close),
+        }
+    }
+
+    fn skip_line(&mut self, rest: &[u8]) -> Step {
+        match memchr(b'\n', rest) {
+            Some(end) => {
+                self.state = State::Line;
+                Step::on(end + 1)
+            }
+            None => Step { consumed: rest.len(), want: Some(Want::Input) },
+        }
+    }
+
+    /// Reads nothing any more.
+    fn end(&mut self, want: Want) -> Step {
+        self.state = State::Over;
+        Step::wait(want)
+    }
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Session::new()
+    }
+}
+
+/// Why the next request cannot be looked at now.
+fn pause(rest: &[u8], out: &Output, turn: &Turn<'_>) -> Option<Want> {
+    if rest.is_empty() {
+        Some(Want::Input)
+    } else if turn.requests_left == 0 {
+        Some(Want::Turn)
+    } else if out.is_high() {
+        Some(Want::Drain)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,150 @@
+//! The get family against the store, key by key while the line streams in.
+//!
+//! A line of one key, which nearly every line is, is answered in one go. Of any other one, each key
+//! is consumed as it is answered, so that the machine can stop and go on between any two of them.
+#![forbid(unsafe_code)]
+
+use crate::clock::Expiry;
+use crate::limits::COPY_VALUE_MAX;
+use crate::metrics::Counter;
+use crate::protocol::Reply;
+use crate::protocol::response::value_line;
+use crate::protocol::text::get::{self, Begin, Next, Verb};
+use crate::session::execute::count_miss;
+use crate::session::value::log_answer;
+use crate::session::{Output, Session, State, Step, Turn, Want, pause};
+use crate::store::Hit;
+
+/// What a line of the get family asks for, beside its keys.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retrieval {
+    shows_cas: bool,
+    /// What the items' expiry becomes (gat, gats).
+    touch: Option<Expiry>,
+    has_keys: bool,
+}
+
+impl Session {
+    /// A line that begins with `verb`.
+    pub(super) fn retrieve(
+        &mut self,
+        verb: Verb,
+        rest: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let shows_cas = verb.shows_cas();
+        if !verb.touches()
+            && let Some((key, len)) = get::lone_key(verb, rest)
+        {
+            look_up(Retrieval { shows_cas, touch: None, has_keys: true }, key, out, turn);
+            out.push(Reply::End.line());
+            return Step::on(len);
+        }
+        match get::begin(verb, rest) {
+            Begin::Keys { at, exptime } => {
+                let touch = exptime.map(|exptime| turn.now.expiry(exptime));
+                self.state = State::Keys(Retrieval { shows_cas, touch, has_keys: false });
+                Step::on(at)
+            }
+            Begin::Refused(error) => self.give_up(error, out, turn),
+            Begin::Partial => Step::wait(Want::Input),
+            Begin::Overlong => self.end(Want::Close),
+        }
+    }
+
+    /// The next key of a line.
+    pub(super) fn keys(
+        &mut self,
+        retrieval: Retrieval,
+        rest: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        if let Some(pause) = pause(rest, out, turn) {
+            return Step::wait(pause);
+        }
+        match get::next(rest) {
+            Next::Key { key, end, last } => {
+                look_up(retrieval, key, out, turn);
+                self.state = if last {
+                    out.push(Reply::End.line());
+                    State::Line
+                } else {
+                    State::Keys(Retrieval { has_keys: true, ..retrieval })
+                };
+                Step::on(end)
+            }
+            Next::End { end } => self.end_line(retrieval, end, out, turn),
+            Next::TooLong => self.give_up(Reply::BadLine, out, turn),
+            Next::More { spaces } => Step { consumed: spaces, want: Some(Want::Input) },
+        }
+    }
+
+    /// The line's end, `end` bytes from here, that no key stands directly before.
+    fn end_line(
+        &mut self,
+        retrieval: Retrieval,
+        end: usize,
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let reply = if retrieval.has_keys {
+            Reply::End
+        } else {
+            turn.requests_left -= 1;
+            Reply::BadLine
+        };
+        out.push(reply.line());
+        self.state = State::Line;
+        Step::on(end)
+    }
+
+    /// Answers with an error in place of `END` and skips the rest of the line.
+    fn give_up(&mut self, error: Reply, out: &mut Output, turn: &mut Turn<'_>) -> Step {
+        turn.requests_left -= 1;
+        log_answer(error);
+        out.push(error.line());
+        self.state = State::SkipLine;
+        Step::on(0)
+    }
+}
+
+/// Looks one key up and appends its item, if there is one.
+fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'_>) {
+    log::trace!("< get {}", key.escape_ascii());
+    turn.requests_left -= 1;
+    let (store, now, counters) = (&turn.shared.store, turn.now.secs, turn.counters);
+    let visit = |hit: &mut Hit<'_>| show(hit, key, retrieval.shows_cas, out);
+    let key = &store.key(key);
+    if let Some(expiry) = retrieval.touch {
+        counters.bump(Counter::CmdTouch);
+        match store.get_and_touch(key, expiry, now, visit) {
+            Ok(()) => counters.bump(Counter::TouchHits),
+            Err(miss) => count_miss(counters, Counter::TouchMisses, miss),
+        }
+    } else {
+        counters.bump(Counter::CmdGet);
+        match store.get(key, now, visit) {
+            Ok(()) => counters.bump(Counter::GetHits),
+            Err(miss) => count_miss(counters, Counter::GetMisses, miss),
+        }
+    }
+}
+
+/// Appends an item. A small value is copied, since a pin would cost more; a large one is sent
+/// from where it lies.
+fn show(hit: &mut Hit<'_>, key: &[u8], shows_cas: bool, out: &mut Output) {
+    let value_len = hit.value_len();
+    let cas = shows_cas.then(|| hit.cas());
+    if value_len <= COPY_VALUE_MAX {
+        let bytes = out.bytes();
+        let room = value_len + 2 + Reply::End.line().len();
+        value_line(bytes, key, hit.flags(), value_len, cas, room);
+        hit.copy_to(bytes);
+    } else {
+        value_line(out.bytes(), key, hit.flags(), value_len, cas, 0);
+        out.pin(hit.pin());
+    }
+    out.push(b"\r\n");
+}

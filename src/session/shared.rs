@@ -1,0 +1,80 @@
+//! What all sessions of a server have in common.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+/// What sessions reach beside their own state.
+#[derive(Debug)]
+pub struct Shared {
+    /// The items.
+    pub store: Arc<Store>,
+    /// The counters of all threads.
+    pub metrics: Arc<Metrics>,
+    /// The server's clock, for `debugtime` alone: time enters by [`super::Turn::now`].
+    pub clock: Arc<Clock>,
+    /// What was asked for on the command line.
+    pub options: Options,
+    /// What the `verbosity` command sets: 0 to 2.
+    pub verbosity: AtomicU32,
+}
+
+/// What the sessions of a server may do and what they report of it (`stats settings`). Filled by
+/// `config`, never changed.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// `VERSION` answer and `stats` key, e.g. `1.6.45-nuthatch0.1.0`.
+    pub version: String,
+    /// `-c`
+    pub max_connections: u64,
+    /// `-p`
+    pub tcp_port: u16,
+    /// `-l` as given, None: the default.
+    pub inter: Option<String>,
+    /// `-s`
+    pub domain_socket: Option<String>,
+    /// `-a`, permission bits.
+    pub unix_mask: u32,
+    /// `-A`
+    pub shutdown: bool,
+    /// `-F` is false.
+    pub flush: bool,
+    /// `-X` is false.
+    pub dump: bool,
+    /// `-W` is false.
+    pub watch: bool,
+    /// `-t`
+    pub threads: u64,
+    /// `-D`
+    pub prefix_delimiter: char,
+    /// `-D` is given: statistics by prefix are kept from the start.
+    pub detail: bool,
+    /// `-R`
+    pub requests_per_turn: u32,
+    /// `-b`
+    pub backlog: u32,
+    /// `-B`
+    pub binding_protocol: &'static str,
+    /// `-o no_maxconns_fast` is false.
+    pub maxconns_fast: bool,
+    /// `-o idle_timeout`, 0: off.
+    pub idle_timeout_secs: u32,
+    /// `-o debug_clock`: the command `debugtime` works.
+    pub debug_clock: bool,
+    /// `-f`
+    pub growth_factor: f64,
+    /// `-n`, bytes.
+    pub chunk_size: u64,
+    /// `-I`, bytes.
+    pub item_size_max: u64,
+    /// `-C` is false.
+    pub cas: bool,
+    /// `-M` is false.
+    pub evictions: bool,
+    /// `-v` at start: 0, 1, 2...
+    pub verbosity: u32,
+}

@@ -1,0 +1,266 @@
+//! One reserved stretch of memory, handed out in pages.
+//!
+//! The arena reserves address space once and never moves, so that a [`Ref`], a 32-bit index of
+//! granules, stays valid for the life of a chunk. Memory is touched page by page, lowest first,
+//! so that the resident size follows what is in use; a page given back above the limit returns
+//! its memory to the system.
+//!
+//! A page has one owner at a time: the shard that took it. Every access to the bytes of a page
+//! happens under its owner's lock, save two, which touch bytes that nobody else touches: reading
+//! the value of a pinned item and filling the value of an upload.
+//!
+//! ```text
+//! base                                                              base + reserved
+//! | page 0 | page 1 | page 2 | ...  | fresh | untouched, costs nothing         |
+//!   never    taken    in the pool     next
+//! ```
+
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+use std::num::NonZeroUsize;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU8, AtomicU32};
+
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
+use parking_lot::Mutex;
+
+/// Where a chunk begins: a count of granules from the arena's base. 0 stands for no chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ref(pub u32);
+
+impl Ref {
+    pub(super) const NONE: Ref = Ref(0);
+
+    pub(super) fn is_some(self) -> bool {
+        self != Ref::NONE
+    }
+}
+
+/// Number of a page; page 0 is never handed out, so that [`Ref::NONE`] names no chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageId(pub u32);
+
+/// What its owner notes of a page.
+#[derive(Debug, Default)]
+pub(super) struct PageNote {
+    /// Slab class that the page is cut for.
+    pub class: AtomicU8,
+    /// No item of the page expires before this second; 0: none expires at all.
+    pub expiry_floor: AtomicU32,
+}
+
+#[derive(Debug)]
+pub(super) struct Arena {
+    base: NonNull<u8>,
+    reserved: usize,
+    page_shift: u32,
+    granule_shift: u32,
+    notes: Box<[PageNote]>,
+    pool: Mutex<Pool>,
+}
+
+/// Pages that nobody owns.
+#[derive(Debug)]
+struct Pool {
+    free: Vec<PageId>,
+    /// The lowest page that was never handed out.
+    fresh: u32,
+    taken: u32,
+    limit: u32,
+}
+
+// SAFETY: the arena hands out raw positions only; who may touch which bytes is ruled by page
+// ownership (module documentation), and the pool and the notes are synchronised by themselves.
+unsafe impl Send for Arena {}
+// SAFETY: as for Send.
+unsafe impl Sync for Arena {}
+
+impl Arena {
+    /// Reserves room for `limit_bytes`, and as much more as references can name, so that the limit
+    /// can be raised later; where the system refuses that much, for the limit alone.
+    pub(super) fn new(limit_bytes: usize, page_bytes: usize) -> Result<Arena, nix::Error> {
+        let page_shift = page_bytes.trailing_zeros();
+        let mut granule_shift = 2;
+        while (limit_bytes as u64 * 2) > (1u64 << 32) << granule_shift {
+            granule_shift += 1;
+        }
+        let least = (limit_bytes + page_bytes).next_multiple_of(page_bytes);
+        let most = usize::try_from((1u64 << 32) << granule_shift).unwrap_or(least).max(least);
+        let (base, reserved) = match map(most) {
+            Ok(base) => (base, most),
+            Err(_) => (map(least)?, least),
+        };
+        let pool = Pool { free: Vec::new(), fresh: 1, taken: 0, limit: 0 };
+        let notes = zeroed_notes(reserved >> page_shift);
+        let arena = Arena { base, reserved, page_shift, granule_shift, notes, pool: pool.into() };
+        arena.set_limit(limit_bytes);
+        Ok(arena)
+    }
+
+    /// Takes a page that nobody owns, unless the limit is reached. Its bytes are arbitrary.
+    pub(super) fn take(&self) -> Option<PageId> {
+        let mut pool = self.pool.lock();
+        if pool.taken >= pool.limit {
+            return None;
+        }
+        let page = match pool.free.pop() {
+            Some(page) => page,
+            None if (pool.fresh as usize) < self.notes.len() => {
+                pool.fresh += 1;
+                PageId(pool.fresh - 1)
+            }
+            None => return None,
+        };
+        pool.taken += 1;
+        Some(page)
+    }
+
+    /// Gives a page back; its memory returns to the system.
+    pub(super) fn give(&self, page: PageId) {
+        // SAFETY: the range is one page of the mapping, and its owner has just given it up.
+        let gone = unsafe {
+            madvise(
+                self.base.add(self.page_start(page)).cast(),
+                self.page_bytes(),
+                MmapAdvise::MADV_DONTNEED,
+            )
+        };
+        debug_assert!(gone.is_ok(), "a page of our own mapping");
+        let mut pool = self.pool.lock();
+        pool.taken -= 1;
+        pool.free.push(page);
+    }
+
+    /// Sets the limit; false, and nothing changed, where the reservation cannot hold it.
+    pub(super) fn set_limit(&self, bytes: usize) -> bool {
+        let pages = bytes >> self.page_shift;
+        if pages >= self.notes.len() {
+            return false;
+        }
+        self.pool.lock().limit = pages as u32;
+        true
+    }
+
+    /// Asks for huge pages and touches everything up to the limit (`-L`).
+    pub(super) fn preallocate(&self) -> Result<(), nix::Error> {
+        let len = (self.limit_pages() + 1) << self.page_shift;
+        // SAFETY: the range lies in the mapping; the advice changes no content.
+        unsafe { madvise(self.base.cast(), len, MmapAdvise::MADV_HUGEPAGE)? };
+        for at in (0..len).step_by(4096) {
+            // SAFETY: inside the mapping, and before any page has an owner.
+            unsafe { self.base.add(at).write_volatile(0) };
+        }
+        Ok(())
+    }
+
+    pub(super) fn limit_pages(&self) -> usize {
+        self.pool.lock().limit as usize
+    }
+
+    pub(super) fn taken_pages(&self) -> usize {
+        self.pool.lock().taken as usize
+    }
+
+    pub(super) fn page_bytes(&self) -> usize {
+        1 << self.page_shift
+    }
+
+    /// Chunk sizes are multiples of this many bytes.
+    pub(super) fn granule(&self) -> usize {
+        1 << self.granule_shift
+    }
+
+    pub(super) fn note(&self, page: PageId) -> &PageNote {
+        &self.notes[page.0 as usize]
+    }
+
+    /// Offset of a page's first byte.
+    pub(super) fn page_start(&self, page: PageId) -> usize {
+        (page.0 as usize) << self.page_shift
+    }
+
+    /// The page that holds the byte at `offset`.
+    pub(super) fn page_of(&self, offset: usize) -> PageId {
+        PageId((offset >> self.page_shift) as u32)
+    }
+
+    /// Offset of a chunk's first byte.
+    pub(super) fn offset(&self, chunk: Ref) -> usize {
+        (chunk.0 as usize) << self.granule_shift
+    }
+
+    /// The reference of the chunk that begins at `offset`.
+    pub(super) fn reference(&self, offset: usize) -> Ref {
+        debug_assert_eq!(offset & (self.granule() - 1), 0);
+        Ref((offset >> self.granule_shift) as u32)
+    }
+
+    /// Address of the byte at `offset`, of which `len` bytes are to be used.
+    ///
+    /// Panics if they do not lie within the reservation.
+    pub(super) fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+        assert!(offset <= self.reserved && len <= self.reserved - offset, "outside the arena");
+        // SAFETY: just checked to lie inside the one mapping.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: exactly the mapping made in `new`; nothing that borrows from it can outlive it,
+        // since pinned values and uploads hold the store that owns the arena.
+        let unmapped = unsafe { munmap(self.base.cast(), self.reserved) };
+        debug_assert!(unmapped.is_ok());
+    }
+}
+
+fn map(len: usize) -> Result<NonNull<u8>, nix::Error> {
+    let len = NonZeroUsize::new(len).ok_or(nix::Error::EINVAL)?;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+    // SAFETY: a fresh anonymous mapping at an address of the kernel's choice aliases nothing.
+    unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, flags) }
+        .map(NonNull::cast)
+}
+
+/// Notes for `count` pages, from zeroed memory so that unused ones are never touched.
+fn zeroed_notes(count: usize) -> Box<[PageNote]> {
+    let Ok(layout) = Layout::array::<PageNote>(count.max(1)) else {
+        unreachable!("a few million notes fit the address space")
+    };
+    // SAFETY: the layout has a non-zero size; all-zero bytes are a valid PageNote (two atomics);
+    // the box frees with the same layout.
+    unsafe {
+        let notes = alloc_zeroed(layout).cast::<PageNote>();
+        if notes.is_null() {
+            handle_alloc_error(layout);
+        }
+        Box::from_raw(std::ptr::slice_from_raw_parts_mut(notes, count.max(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_out_up_to_the_limit_and_takes_back() {
+        let arena = Arena::new(4 * 16384, 16384).unwrap();
+        let pages: Vec<PageId> = std::iter::from_fn(|| arena.take()).collect();
+        assert_eq!(pages, [PageId(1), PageId(2), PageId(3), PageId(4)]);
+        arena.give(pages[1]);
+        assert_eq!(arena.take(), Some(pages[1]));
+        assert_eq!(arena.take(), None);
+        assert!(arena.set_limit(5 * 16384));
+        assert_eq!(arena.take(), Some(PageId(5)));
+        assert!(!arena.set_limit(usize::MAX));
+    }
+
+    #[test]
+    fn references_name_granules() {
+        let arena = Arena::new(1 << 20, 16384).unwrap();
+        assert_eq!(arena.granule(), 4);
+        let offset = arena.page_start(PageId(3)) + 44;
+        let chunk = arena.reference(offset);
+        assert_eq!(arena.offset(chunk), offset);
+        assert_eq!(arena.page_of(offset), PageId(3));
+    }
+}

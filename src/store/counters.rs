@@ -1,0 +1,147 @@
+//! What a shard counts, under its own lock, and the sums that `stats` shows.
+#![forbid(unsafe_code)]
+
+use std::ops::AddAssign;
+
+/// What one shard counts beside its classes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ShardCounters {
+    /// Bytes that the linked items asked for.
+    pub bytes: u64,
+    pub total_items: u64,
+    pub pages_moved: u64,
+    /// Times that a request had to look for room beyond the free chunks.
+    pub direct_reclaims: u64,
+}
+
+/// What one shard counts of one class.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClassCounters {
+    pub items: u64,
+    pub requested: u64,
+    /// Evictions since the class last got a page, for the mover.
+    pub evictions_since_page: u32,
+    pub get_hits: u64,
+    pub cmd_set: u64,
+    pub delete_hits: u64,
+    pub incr_hits: u64,
+    pub decr_hits: u64,
+    pub cas_hits: u64,
+    pub cas_badval: u64,
+    pub touch_hits: u64,
+    pub evicted: u64,
+    pub evicted_nonzero: u64,
+    pub evicted_time: u64,
+    pub evicted_unfetched: u64,
+    pub expired_unfetched: u64,
+    pub outofmemory: u64,
+    pub reclaimed: u64,
+    pub crawler_reclaimed: u64,
+    pub crawler_items_checked: u64,
+}
+
+impl ClassCounters {
+    /// `stats reset`: events become 0, what is held stays.
+    pub(super) fn reset(&mut self) {
+        *self = ClassCounters {
+            items: self.items,
+            requested: self.requested,
+            evictions_since_page: self.evictions_since_page,
+            ..ClassCounters::default()
+        };
+    }
+}
+
+/// Sums over the store; the names are those of the `stats` keys (stats, section 1).
+#[derive(Clone, Debug, Default)]
+pub struct Totals {
+    /// Memory limit in bytes.
+    pub limit_maxbytes: u64,
+    /// Logarithm of the index's buckets, rounded down.
+    pub hash_power_level: u32,
+    /// Bytes of the index's pages.
+    pub hash_bytes: u64,
+    /// Bytes that the items asked for: headers, keys and values.
+    pub bytes: u64,
+    /// Items that are linked, expired ones included until they are reclaimed.
+    pub curr_items: u64,
+    /// Items linked since the start or the last reset.
+    pub total_items: u64,
+    /// Pages within the limit that no shard has taken.
+    pub slab_global_page_pool: u64,
+    /// Expired items reclaimed that were never fetched.
+    pub expired_unfetched: u64,
+    /// Evicted items that were never fetched.
+    pub evicted_unfetched: u64,
+    /// Items evicted to make room.
+    pub evictions: u64,
+    /// Expired or flushed items whose room was taken by a new item.
+    pub reclaimed: u64,
+    /// Expired or flushed items freed in the background.
+    pub crawler_reclaimed: u64,
+    /// Items looked at in the background.
+    pub crawler_items_checked: u64,
+    /// Pages moved from one class to another.
+    pub slabs_moved: u64,
+    /// Times that a request had to look for room beyond the free chunks.
+    pub direct_reclaims: u64,
+    /// Bytes of all pages that the classes hold.
+    pub total_malloced: u64,
+}
+
+/// Statistics of one slab class, summed over the shards (stats, sections 3 and 4).
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the names are those of the stats keys, documented there")]
+pub struct Class {
+    pub id: u8,
+    pub chunk_size: u64,
+    pub chunks_per_page: u64,
+    pub total_pages: u64,
+    pub used_chunks: u64,
+    pub free_chunks: u64,
+    pub get_hits: u64,
+    pub cmd_set: u64,
+    pub delete_hits: u64,
+    pub incr_hits: u64,
+    pub decr_hits: u64,
+    pub cas_hits: u64,
+    pub cas_badval: u64,
+    pub touch_hits: u64,
+    pub number: u64,
+    pub mem_requested: u64,
+    pub evicted: u64,
+    pub evicted_nonzero: u64,
+    pub evicted_time: u64,
+    pub outofmemory: u64,
+    pub reclaimed: u64,
+    pub expired_unfetched: u64,
+    pub evicted_unfetched: u64,
+    pub crawler_reclaimed: u64,
+    pub crawler_items_checked: u64,
+    /// Idle seconds of the item that the eviction hand looks at next; the largest of the shards.
+    pub age: u64,
+}
+
+impl AddAssign<&ClassCounters> for Class {
+    fn add_assign(&mut self, more: &ClassCounters) {
+        self.number += more.items;
+        self.mem_requested += more.requested;
+        self.get_hits += more.get_hits;
+        self.cmd_set += more.cmd_set;
+        self.delete_hits += more.delete_hits;
+        self.incr_hits += more.incr_hits;
+        self.decr_hits += more.decr_hits;
+        self.cas_hits += more.cas_hits;
+        self.cas_badval += more.cas_badval;
+        self.touch_hits += more.touch_hits;
+        self.evicted += more.evicted;
+        self.evicted_nonzero += more.evicted_nonzero;
+        self.evicted_time = self.evicted_time.max(more.evicted_time);
+        self.outofmemory += more.outofmemory;
+        self.reclaimed += more.reclaimed;
+        self.expired_unfetched += more.expired_unfetched;
+        self.evicted_unfetched += more.evicted_unfetched;
+        self.crawler_reclaimed += more.crawler_reclaimed;
+        self.crawler_items_checked += more.crawler_items_checked;
+    }
+}

@@ -1,0 +1,596 @@
+//! The index of one shard: from hash to item reference, one cache line a lookup.
+//!
+//! Linear hashing (Litwin, VLDB 1980): buckets are split one at a time, in order, so that growth
+//! never pauses and never doubles. Buckets lie in arena pages and are counted in the memory
+//! budget like items.
+//!
+//! ```text
+//! bucket, 64 B    | 12 tags, 1 B each | next u32 | 12 references, 4 B each |
+//! ```
+//!
+//! A bucket that is full goes on in a spill bucket (`next`). The index grows when it holds more
+//! than [`LOAD`] items a bucket, spill buckets counted, so that it costs at most 64/8.5 = 7.5 B an
+//! item once it has outgrown its first page.
+//!
+//! Bits of a hash: the lowest 8 choose the shard, the upper 8 are the tag, what lies between
+//! chooses the bucket. A slot keeps the tag only; to split a bucket its items are hashed anew.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::arena::{Arena, PageId, Ref};
+
+/// Items a bucket, times two, above which the index grows: 8.5 of 12.
+const LOAD_TIMES_2: usize = 17;
+
+/// It shrinks when it holds fewer than one part in so many of that.
+const SLACK: usize = 3;
+
+const SLOTS: usize = 12;
+
+#[derive(Debug)]
+#[repr(C, align(64))]
+struct Bucket {
+    tags: [u8; SLOTS],
+    /// Spill bucket that goes on, plus one; 0 for none. In a free spill bucket: the next free one.
+    next: u32,
+    refs: [Ref; SLOTS],
+}
+
+const BUCKET_BYTES: usize = size_of::<Bucket>();
+const _: () = assert!(BUCKET_BYTES == 64);
+
+/// A place in the index: where a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    at: Place,
+    slot: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Main(u32),
+    Spill(u32),
+}
+
+/// See the module documentation. All positions are those of one shard; the shard's lock is held
+/// by whoever has a reference to this.
+#[derive(Debug)]
+pub(super) struct Index {
+    arena: Arc<Arena>,
+    main: Vec<PageId>,
+    spill: Vec<PageId>,
+    /// Buckets in use: `1 << level` plus `split`.
+    level: u32,
+    split: u32,
+    items: usize,
+    spill_used: u32,
+    /// Head of the free spill buckets, plus one.
+    spill_free: u32,
+    /// Logarithm of the buckets in a page.
+    page_shift: u32,
+}
+
+impl Index {
+    /// An empty index in `page`, which it owns from now on.
+    pub(super) fn new(arena: Arc<Arena>, page: PageId) -> Index {
+        let page_shift = (arena.page_bytes() / BUCKET_BYTES).ilog2();
+        let mut index = Index {
+            arena,
+            main: Vec::new(),
+            spill: Vec::new(),
+            level: page_shift,
+            split: 0,
+            items: 0,
+            spill_used: 0,
+            spill_free: 0,
+            page_shift,
+        };
+        index.add_page(page, false);
+        index
+    }
+
+    /// The first reference under `hash` for which `is_it` holds.
+    pub(super) fn find(
+        &self,
+        hash: u64,
+        mut is_it: impl FnMut(Ref) -> bool,
+    ) -> Option<(Slot, Ref)> {
+        let mut at = Place::Main(self.bucket_of(hash));
+        loop {
+            let bucket = self.bucket(at);
+            for slot in bucket.matches(tag(hash)) {
+                let item = bucket.refs[slot];
+                if item.is_some() && is_it(item) {
+                    return Some((Slot { at, slot }, item));
+                }
+            }
+            if bucket.next == 0 {
+                return None;
+            }
+            at = Place::Spill(bucket.next - 1);
+        }
+    }
+
+    /// Puts another reference in the place of one that was found.
+    pub(super) fn replace(&mut self, slot: Slot, item: Ref) {
+        self.bucket_mut(slot.at).refs[slot.slot] = item;
+    }
+
+    /// Adds a reference under `hash`. False, and nothing changed, when its bucket is full and
+    /// there is no spill bucket: give a page by [`Index::add_spill_page`] and try again.
+    #[must_use]
+    pub(super) fn insert(&mut self, hash: u64, item: Ref) -> bool {
+        let done = self.insert_at(Place::Main(self.bucket_of(hash)), tag(hash), item);
+        self.items += usize::from(done);
+        done
+    }
+
+    /// Takes the reference in `slot` away.
+    pub(super) fn remove(&mut self, slot: Slot, hash: u64) {
+        let bucket = self.bucket_mut(slot.at);
+        bucket.refs[slot.slot] = Ref::NONE;
+        bucket.tags[slot.slot] = 0;
+        self.items -= 1;
+        if let Place::Spill(spill) = slot.at
+            && self.bucket(slot.at).is_empty()
+        {
+            self.unchain(self.bucket_of(hash), spill);
+        }
+    }
+
+    /// Whether there are more items than buckets for them.
+    pub(super) fn wants_growth(&self) -> bool {
+        self.items * 2 > (self.buckets() + self.spill_used as usize) * LOAD_TIMES_2
+    }
+
+    /// Whether the next bucket needs a page first ([`Index::add_main_page`]).
+    pub(super) fn needs_main_page(&self) -> bool {
+        self.buckets() == self.main.len() << self.page_shift
+    }
+
+    pub(super) fn add_main_page(&mut self, page: PageId) {
+        self.add_page(page, false);
+    }
+
+    pub(super) fn add_spill_page(&mut self, page: PageId) {
+        self.add_page(page, true);
+    }
+
+    /// Splits one bucket; `hash_of` gives the hash of an item that the index holds. Needs a free
+    /// main bucket. False when the halves did not fit for want of a spill bucket: nothing is lost,
+    /// the index just has not grown.
+    pub(super) fn grow(&mut self, mut hash_of: impl FnMut(Ref) -> u64) -> bool {
+        debug_assert!(!self.needs_main_page());
+        let (old, new) = (self.split, (1 << self.level) + self.split);
+        *self.bucket_mut(Place::Main(new)) = Bucket::EMPTY;
+        let mut at = Place::Main(old);
+        loop {
+            let (tags, refs, next) = {
+                let bucket = self.bucket(at);
+                (bucket.tags, bucket.refs, bucket.next)
+            };
+            for slot in 0..SLOTS {
+                if !refs[slot].is_some() || self.split_of(hash_of(refs[slot])) == old {
+                    continue;
+                }
+                if !self.insert_at(Place::Main(new), tags[slot], refs[slot]) {
+                    self.merge_back(old, new);
+                    return false;
+                }
+                let bucket = self.bucket_mut(at);
+                bucket.refs[slot] = Ref::NONE;
+                bucket.tags[slot] = 0;
+            }
+            if next == 0 {
+                break;
+            }
+            at = Place::Spill(next - 1);
+        }
+        self.compact(old);
+        self.split += 1;
+        if self.split == 1 << self.level {
+            self.level += 1;
+            self.split = 0;
+        }
+        true
+    }
+
+    /// Whether there are far fewer items than buckets for them.
+    pub(super) fn wants_shrinking(&self) -> bool {
+        let is_least = self.buckets() == 1 << self.page_shift;
+        !is_least
+            && self.items * 2 * SLACK < (self.buckets() + self.spill_used as usize) * LOAD_TIMES_2
+    }
+
+    /// Undoes the last split. False, and nothing changed, when the two buckets hold more than one
+    /// takes and there may be no spill buckets for the rest.
+    pub(super) fn shrink(&mut self) -> bool {
+        let (level, split) = if self.split == 0 {
+            (self.level - 1, 1 << (self.level - 1))
+        } else {
+            (self.level, self.split)
+        };
+        let (low, high) = (split - 1, (1 << level) + split - 1);
+        let free_spills = (self.spill.len() << self.page_shift) - self.spill_used as usize;
+        let count = self.count(low) + self.count(high);
+        if count.div_ceil(SLOTS) > 1 + free_spills {
+            return false;
+        }
+        (self.level, self.split) = (level, split - 1);
+        self.merge_back(low, high);
+        true
+    }
+
+    /// Takes out a page that no bucket in use lies in.
+    pub(super) fn take_unused_page(&mut self) -> Option<PageId> {
+        if self.spill_used == 0 && !self.spill.is_empty() {
+            self.spill_free = 0;
+            return self.spill.pop().inspect(|_| self.free_spills_again());
+        }
+        let needed = self.buckets().div_ceil(1 << self.page_shift);
+        if self.main.len() > needed { self.main.pop() } else { None }
+    }
+
+    pub(super) fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Buckets that hash values lead to.
+    pub(super) fn buckets(&self) -> usize {
+        (1 << self.level) + self.split as usize
+    }
+
+    /// Pages that the index holds.
+    pub(super) fn pages(&self) -> usize {
+        self.main.len() + self.spill.len()
+    }
+
+    /// Every reference with the bucket that it is found in (for validation).
+    #[cfg(test)]
+    pub(super) fn for_each(&self, mut visit: impl FnMut(u32, u8, Ref)) {
+        for main in 0..self.buckets() as u32 {
+            let mut at = Place::Main(main);
+            loop {
+                let bucket = self.bucket(at);
+                for slot in 0..SLOTS {
+                    if bucket.refs[slot].is_some() {
+                        visit(main, bucket.tags[slot], bucket.refs[slot]);
+                    }
+                }
+                if bucket.next == 0 {
+                    break;
+                }
+                at = Place::Spill(bucket.next - 1);
+            }
+        }
+    }
+
+    /// The bucket that `hash` leads to now.
+    pub(super) fn bucket_of(&self, hash: u64) -> u32 {
+        let bits = (hash >> 8) as u32;
+        let low = bits & ((1 << self.level) - 1);
+        if low < self.split { bits & ((2 << self.level) - 1) } else { low }
+    }
+
+    /// The bucket that `hash` will lead to once the bucket at `split` has been split.
+    fn split_of(&self, hash: u64) -> u32 {
+        (hash >> 8) as u32 & ((2 << self.level) - 1)
+    }
+
+    fn insert_at(&mut self, mut at: Place, tag: u8, item: Ref) -> bool {
+        loop {
+            let bucket = self.bucket_mut(at);
+            if let Some(slot) = bucket.refs.iter().position(|r| !r.is_some()) {
+                bucket.refs[slot] = item;
+                bucket.tags[slot] = tag;
+                return true;
+            }
+            if bucket.next == 0 {
+                let Some(spill) = self.take_spill() else { return false };
+                self.bucket_mut(at).next = spill + 1;
+                at = Place::Spill(spill);
+            } else {
+                at = Place::Spill(bucket.next - 1);
+            }
+        }
+    }
+
+    /// Moves the items of bucket `new`, which is given up, to `old`, where there is room for them.
+    fn merge_back(&mut self, old: u32, new: u32) {
+        let mut at = Place::Main(new);
+        loop {
+            let (tags, refs, next) = {
+                let bucket = self.bucket(at);
+                (bucket.tags, bucket.refs, bucket.next)
+            };
+            for slot in (0..SLOTS).filter(|&slot| refs[slot].is_some()) {
+                let placed = self.insert_at(Place::Main(old), tags[slot], refs[slot]);
+                debug_assert!(placed, "there is room for all of them");
+            }
+            if let Place::Spill(spill) = at {
+                self.give_spill(spill);
+            }
+            if next == 0 {
+                return;
+            }
+            at = Place::Spill(next - 1);
+        }
+    }
+
+    /// Pulls the items of a bucket's spill buckets forward and frees those left empty.
+    fn compact(&mut self, main: u32) {
+        let first = self.bucket(Place::Main(main)).next;
+        if first == 0 {
+            return;
+        }
+        self.bucket_mut(Place::Main(main)).next = 0;
+        let mut next = first;
+        while next != 0 {
+            let spill = next - 1;
+            let (tags, refs) = {
+                let bucket = self.bucket(Place::Spill(spill));
+                next = bucket.next;
+                (bucket.tags, bucket.refs)
+            };
+            self.give_spill(spill);
+            for slot in (0..SLOTS).filter(|&slot| refs[slot].is_some()) {
+                let placed = self.insert_at(Place::Main(main), tags[slot], refs[slot]);
+                debug_assert!(placed, "as many spill buckets were just freed");
+            }
+        }
+    }
+
+    /// Takes an empty spill bucket out of the chain that begins at `main`.
+    fn unchain(&mut self, main: u32, spill: u32) {
+        let after = self.bucket(Place::Spill(spill)).next;
+        let mut at = Place::Main(main);
+        loop {
+            let next = self.bucket(at).next;
+            debug_assert_ne!(next, 0, "the spill bucket is in this chain");
+            if next == 0 {
+                return;
+            }
+            if next == spill + 1 {
+                self.bucket_mut(at).next = after;
+                self.give_spill(spill);
+                return;
+            }
+            at = Place::Spill(next - 1);
+        }
+    }
+
+    /// Items in a bucket and its spill buckets.
+    fn count(&self, main: u32) -> usize {
+        let mut at = Place::Main(main);
+        let mut count = 0;
+        loop {
+            let bucket = self.bucket(at);
+            count += bucket.refs.iter().filter(|item| item.is_some()).count();
+            if bucket.next == 0 {
+                return count;
+            }
+            at = Place::Spill(bucket.next - 1);
+        }
+    }
+
+    /// Lists all spill buckets as free; none is in use.
+    fn free_spills_again(&mut self) {
+        let count = (self.spill.len() as u32) << self.page_shift;
+        self.spill_used = count;
+        (0..count).rev().for_each(|spill| self.give_spill(spill));
+    }
+
+    fn take_spill(&mut self) -> Option<u32> {
+        let spill = self.spill_free.checked_sub(1)?;
+        self.spill_free = self.bucket(Place::Spill(spill)).next;
+        *self.bucket_mut(Place::Spill(spill)) = Bucket::EMPTY;
+        self.spill_used += 1;
+        Some(spill)
+    }
+
+    fn give_spill(&mut self, spill: u32) {
+        let next = self.spill_free;
+        *self.bucket_mut(Place::Spill(spill)) = Bucket { next, ..Bucket::EMPTY };
+        self.spill_free = spill + 1;
+        self.spill_used -= 1;
+    }
+
+    fn add_page(&mut self, page: PageId, is_spill: bool) {
+        if !is_spill {
+            let first = (self.main.len() as u32) << self.page_shift;
+            self.main.push(page);
+            for bucket in first..first + (1 << self.page_shift) {
+                *self.bucket_mut(Place::Main(bucket)) = Bucket::EMPTY;
+            }
+            return;
+        }
+        let first = (self.spill.len() as u32) << self.page_shift;
+        self.spill.push(page);
+        self.spill_used += 1 << self.page_shift;
+        for spill in (first..first + (1 << self.page_shift)).rev() {
+            self.give_spill(spill);
+        }
+    }
+
+    fn bucket(&self, at: Place) -> &Bucket {
+        // SAFETY: the address is that of a bucket in a page that this index owns, written when
+        // the page was added; `&self` means that nobody holds a `&mut` to it.
+        unsafe { self.address(at).as_ref() }
+    }
+
+    fn bucket_mut(&mut self, at: Place) -> &mut Bucket {
+        // SAFETY: as for `bucket`, with `&mut self`. A page being added holds arbitrary but
+        // initialised bytes, and every bit pattern is a valid bucket.
+        unsafe { self.address(at).as_mut() }
+    }
+
+    fn address(&self, at: Place) -> NonNull<Bucket> {
+        let (pages, number) = match at {
+            Place::Main(number) => (&self.main, number),
+            Place::Spill(number) => (&self.spill, number),
+        };
+        let page = pages[(number >> self.page_shift) as usize];
+        let within = (number & ((1 << self.page_shift) - 1)) as usize * BUCKET_BYTES;
+        self.arena.at(self.arena.page_start(page) + within, BUCKET_BYTES).cast()
+    }
+}
+
+impl Bucket {
+    const EMPTY: Bucket = Bucket { tags: [0; SLOTS], next: 0, refs: [Ref::NONE; SLOTS] };
+
+    /// Slots whose tag is `tag`; a slot may be named that is empty or, rarely, has another tag.
+    fn matches(&self, tag: u8) -> Matches {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = self.tags;
+        let low = u64::from_le_bytes([a, b, c, d, e, f, g, h]) ^ (ONES * u64::from(tag));
+        let high = u64::from(u32::from_le_bytes([i, j, k, l])) ^ ((ONES >> 32) * u64::from(tag));
+        let zero_bytes = |word: u64, ones: u64| word.wrapping_sub(ones) & !word & (ones << 7);
+        Matches { low: zero_bytes(low, ONES), high: zero_bytes(high, ONES >> 32) }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.refs.iter().all(|r| !r.is_some())
+    }
+}
+
+/// The slots that a tag may be in, lowest first.
+struct Matches {
+    low: u64,
+    high: u64,
+}
+
+impl Iterator for Matches {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.low != 0 {
+            let slot = self.low.trailing_zeros() / 8;
+            self.low &= self.low - 1;
+            return Some(slot as usize);
+        }
+        if self.high != 0 {
+            let slot = 8 + self.high.trailing_zeros() / 8;
+            self.high &= self.high - 1;
+            return Some(slot as usize);
+        }
+        None
+    }
+}
+
+fn tag(hash: u64) -> u8 {
+    (hash >> 56) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(n: u32) -> u64 {
+        let mut x = u64::from(n).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    /// Grows as the shard does. False: no pages left.
+    fn insert(index: &mut Index, arena: &Arena, n: u32) -> bool {
+        while !index.insert(hash(n), Ref(n)) {
+            match arena.take() {
+                Some(page) => index.add_spill_page(page),
+                None => return false,
+            }
+        }
+        if index.wants_growth() {
+            if index.needs_main_page() {
+                match arena.take() {
+                    Some(page) => index.add_main_page(page),
+                    None => return true,
+                }
+            }
+            index.grow(|r| hash(r.0));
+        }
+        true
+    }
+
+    fn check(index: &Index, present: impl Iterator<Item = u32>) {
+        let mut count = 0;
+        for n in present {
+            assert!(index.find(hash(n), |r| r == Ref(n)).is_some(), "{n}");
+            count += 1;
+        }
+        assert_eq!(index.items(), count);
+        let mut seen = 0;
+        index.for_each(|bucket, tagged, item| {
+            assert_eq!(index.bucket_of(hash(item.0)), bucket);
+            assert_eq!(tagged, tag(hash(item.0)));
+            seen += 1;
+        });
+        assert_eq!(seen, count);
+    }
+
+    #[test]
+    fn holds_what_was_inserted_through_growth_and_removal() {
+        let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
+        let mut index = Index::new(arena.clone(), arena.take().unwrap());
+        for n in 1..=100_000 {
+            assert!(insert(&mut index, &arena, n));
+        }
+        check(&index, 1..=100_000);
+        let bytes = index.pages() * 16384;
+        assert!(bytes <= 8 * 100_000 + 2 * 16384, "{bytes} B for 100,000 items");
+        for n in (1..=100_000).filter(|n| n % 3 != 0) {
+            let (slot, _) = index.find(hash(n), |r| r == Ref(n)).unwrap();
+            index.remove(slot, hash(n));
+        }
+        check(&index, (1..=100_000).filter(|n| n % 3 == 0));
+    }
+
+    #[test]
+    fn shrinks_to_its_first_page_when_it_is_empty() {
+        let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
+        let mut index = Index::new(arena.clone(), arena.take().unwrap());
+        for n in 1..=50_000 {
+            assert!(insert(&mut index, &arena, n));
+        }
+        for n in 1..=50_000 {
+            let (slot, _) = index.find(hash(n), |r| r == Ref(n)).unwrap();
+            index.remove(slot, hash(n));
+            while index.wants_shrinking() && index.shrink() {}
+            while let Some(page) = index.take_unused_page() {
+                arena.give(page);
+            }
+            if n % 5000 == 0 {
+                check(&index, n + 1..=50_000);
+            }
+        }
+        assert_eq!((index.pages(), index.buckets()), (1, 256));
+        assert_eq!(arena.taken_pages(), 1);
+    }
+
+    #[test]
+    fn goes_on_without_pages_to_grow() {
+        let arena = Arc::new(Arena::new(3 * 16384, 16384).unwrap());
+        let mut index = Index::new(arena.clone(), arena.take().unwrap());
+        let mut held = 0;
+        for n in 1..=20_000 {
+            if !insert(&mut index, &arena, n) {
+                break;
+            }
+            held = n;
+        }
+        assert!(held > 2 * 256 * 8, "{held}");
+        check(&index, 1..=held);
+    }
+
+    #[test]
+    fn replaces_in_place() {
+        let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
+        let mut index = Index::new(arena.clone(), arena.take().unwrap());
+        assert!(index.insert(hash(1), Ref(1)));
+        let (slot, _) = index.find(hash(1), |_| true).unwrap();
+        index.replace(slot, Ref(77));
+        assert_eq!(index.find(hash(1), |r| r == Ref(77)).unwrap().1, Ref(77));
+        assert!(index.find(hash(2), |_| true).is_none());
+    }
+}

@@ -1,0 +1,495 @@
+//! The items: bounded memory, found by key, shared by all workers.
+//!
+//! ```text
+//! Store ─ shard 0 ─ mutex ─ index, slab, hands, ghosts, counters
+//!       ├ shard 1 ─ mutex ─ ...                  │
+//!       └ arena ── pages, taken by the shards ───┘
+//! ```
+//!
+//! A key's hash chooses its shard; this module locks it, and the shard's code is plain `&mut self`
+//! (`shard`). Shards share the arena alone. A thread holds one shard's lock at a time, and inside
+//! it at most the arena's pool lock: there is no other order.
+//!
+//! Bytes and queues are drawn in `item` and docs/store.md. The store knows no protocol: what a
+//! client sees of a [`Miss`], a [`Refusal`] or an [`Outcome`] is `session`'s business.
+
+mod arena;
+mod arith;
+mod balance;
+mod chain;
+mod class;
+mod counters;
+mod evict;
+mod expire;
+mod ghost;
+mod hash;
+mod hit;
+mod index;
+mod item;
+mod request;
+mod shape;
+mod shard;
+mod slab;
+mod upload;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod validate;
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use crossbeam::utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+
+pub use counters::{Class, Totals};
+pub use hit::{Hit, Value};
+pub use request::{Arith, Direction, Key, Meta, Miss, Mode, Outcome, Refusal};
+pub use upload::Upload;
+
+use crate::clock::{Expiry, Secs};
+use crate::limits::KEY_LEN_MAX;
+use arena::{Arena, Ref};
+use class::{ClassId, Sizes};
+use hash::Hasher;
+use item::{Chunk, HEADER_BYTES};
+use shape::Shape;
+use shard::{Settings, Shard};
+
+/// memcached's bytes beside key, flags and value, by which `-I` is applied: header 48, CAS 8, the
+/// key's NUL and the value's CR LF. Kept so that the largest value is the same to the byte
+/// (behaviour, section 1), although an item costs less here.
+const CHARGED_HEADER_BYTES: usize = 48;
+const CHARGED_CAS_BYTES: usize = 8;
+const CHARGED_TERMINATORS: usize = 3;
+
+/// How a store is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `-m` in bytes: items, index and ghosts together; at least 2 MiB.
+    pub memory_bytes: usize,
+    /// `-I` in bytes, applied as memcached does; at most half of `memory_bytes`.
+    pub item_size_max: usize,
+    /// `-f`, above 1.
+    pub growth_factor: f64,
+    /// `-n`: bytes for key, value and flags in the smallest chunk.
+    pub chunk_space_min: usize,
+    /// False with `-M`: a full store refuses.
+    pub evictions: bool,
+    /// False with `-C`: uniques are 0 and `cas` never matches.
+    pub cas: bool,
+    /// `-L`: huge pages, all memory touched at the start.
+    pub large_pages: bool,
+    /// Threads that will use the store.
+    pub threads: usize,
+}
+
+/// Why a store could not be made.
+#[derive(Debug)]
+pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// See the module documentation.
+#[derive(Debug)]
+pub struct Store {
+    shards: Box<[CachePadded<Mutex<Shard>>]>,
+    arena: Arc<Arena>,
+    sizes: Arc<Sizes>,
+    hasher: Arc<Hasher>,
+    item_size_max: usize,
+    cas: bool,
+    is_preallocated: bool,
+    limit_bytes: AtomicUsize,
+    /// Bytes of links that belong to uploads.
+    uploading_bytes: AtomicUsize,
+    /// Second at which a flush is due; 0: none.
+    flush_due: AtomicU32,
+    /// Second of the last flush, or of the one that is due.
+    flush_shown: AtomicU32,
+    /// The shard that is being swept, and the second whose sweep is done.
+    sweeping: AtomicUsize,
+    swept: AtomicU32,
+}
+
+impl Store {
+    /// Reserves the memory and makes the shards.
+    pub fn new(options: &Options) -> Result<Arc<Store>, StartError> {
+        Store::of_shape(options, &Shape::of(options), Hasher::random())
+    }
+
+    fn of_shape(
+        options: &Options,
+        shape: &Shape,
+        hasher: Hasher,
+    ) -> Result<Arc<Store>, StartError> {
+        let no_memory = |error| {
+            StartError(format!("cannot reserve {} bytes of memory: {error}", options.memory_bytes))
+        };
+        let arena = Arc::new(Arena::new(shape.arena_bytes, shape.page_bytes).map_err(no_memory)?);
+        if options.large_pages {
+            arena.preallocate().map_err(|error| {
+                StartError(format!("Cannot enable large pages on this system: {error}"))
+            })?;
+        }
+        let smallest = HEADER_BYTES + options.chunk_space_min;
+        let sizes = Arc::new(Sizes::new(
+            smallest,
+            options.growth_factor,
+            shape.page_bytes,
+            arena.granule(),
+        ));
+        let hasher = Arc::new(hasher);
+        let shards = (0..shape.shards)
+            .map(|number| {
+                let settings = Settings {
+                    number,
+                    shards: shape.shards,
+                    evictions: options.evictions,
+                    cas: options.cas,
+                    item_size_max: options.item_size_max,
+                    ghost_entries: shape.ghost_entries,
+                };
+                let share = arena.limit_pages() / shape.shards;
+                let shard = Shard::new(settings, arena.clone(), &sizes, hasher.clone(), share)?;
+                Some(CachePadded::new(Mutex::new(shard)))
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(|| StartError("too little memory for the shards".to_owned()))?;
+        Ok(Arc::new(Store {
+            shards,
+            arena,
+            sizes,
+            hasher,
+            item_size_max: options.item_size_max,
+            cas: options.cas,
+            is_preallocated: options.large_pages,
+            limit_bytes: AtomicUsize::new(options.memory_bytes),
+            uploading_bytes: AtomicUsize::new(0),
+            flush_due: AtomicU32::new(0),
+            flush_shown: AtomicU32::new(0),
+            sweeping: AtomicUsize::new(0),
+            swept: AtomicU32::new(0),
+        }))
+    }
+
+    /// Hashes a key of 1 to [`KEY_LEN_MAX`] bytes.
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        debug_assert!((1..=KEY_LEN_MAX).contains(&bytes.len()));
+        Key { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// Looks `key` up; on a hit `visit` runs under the shard's lock: format and copy, nothing slow.
+    pub fn get<R>(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        now: Secs,
+        visit: impl FnOnce(&mut Hit<'_>) -> R,
+    ) -> Result<R, Miss> {
+        let mut shard = self.shard_of(key);
+        let item = shard.get(key, now)?;
+        Ok(visit(&mut Hit { store: self, shard: &mut shard, item }))
+    }
+
+    /// The same, giving the item a new expiry first.
+    pub fn get_and_touch<R>(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        expiry: Expiry,
+        now: Secs,
+        visit: impl FnOnce(&mut Hit<'_>) -> R,
+    ) -> Result<R, Miss> {
+        let mut shard = self.shard_of(key);
+        let item = shard.get_and_touch(key, expiry, now)?;
+        Ok(visit(&mut Hit { store: self, shard: &mut shard, item }))
+    }
+
+    /// Gives an item a new expiry.
+    pub fn touch(&self, key: &Key<'_>, expiry: Expiry, now: Secs) -> Result<(), Miss> {
+        self.shard_of(key).touch(key, expiry, now)
+    }
+
+    /// Stores a value that is complete.
+    pub fn store(
+        &self,
+        mode: Mode,
+        key: &Key<'_>,
+        meta: Meta,
+        value: &[u8],
+        now: Secs,
+    ) -> Result<Outcome, Refusal> {
+        self.check_size(key, meta, value.len())?;
+        let number = self.shard_number(key.hash);
+        loop {
+            let stored = self.shard(number).store(mode, key, meta, value, now);
+            if stored != Err(Refusal::NoMemory) || !self.lend(number, now) {
+                return stored;
+            }
+        }
+    }
+
+    /// Begins an item whose value of `value_len` bytes is still to come. Its memory is taken as the
+    /// value arrives ([`Upload::fill`]), so that what was only announced costs nobody anything.
+    pub fn reserve(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        meta: Meta,
+        value_len: usize,
+        now: Secs,
+    ) -> Result<Upload, Refusal> {
+        self.check_size(key, meta, value_len)?;
+        let number = self.shard_number(key.hash);
+        loop {
+            let mut shard = self.shard(number);
+            let header = shard.header(key, meta, value_len, now);
+            if let Some(growing) = shard.begin(&header, now) {
+                // SAFETY: the item was just made and nobody else knows of it.
+                let piece = NonNull::from(unsafe { shard.slab.chunk(growing.item).piece_mut() });
+                drop(shard);
+                return Ok(Upload::new(self.clone(), number, key.hash, growing, piece, value_len));
+            }
+            drop(shard);
+            if !self.lend(number, now) {
+                return Err(Refusal::NoMemory);
+            }
+        }
+    }
+
+    /// Publishes an upload.
+    ///
+    /// Panics if bytes of its value are missing: they would be another item's.
+    pub fn commit(&self, upload: Upload, mode: Mode, now: Secs) -> Result<Outcome, Refusal> {
+        assert_eq!(upload.remaining(), 0, "an upload is complete before it is seen");
+        let (number, hash, item) = upload.into_item();
+        let mut shard = self.shard(number);
+        let mut held = [0; KEY_LEN_MAX];
+        let len = {
+            let bytes = shard.slab.key(item);
+            held[..bytes.len()].copy_from_slice(bytes);
+            bytes.len()
+        };
+        let key = Key { bytes: &held[..len], hash };
+        shard.commit(mode, &key, item, now)
+    }
+
+    /// Removes an item.
+    pub fn delete(&self, key: &Key<'_>, now: Secs) -> Result<(), Miss> {
+        self.shard_of(key).delete(key, now)
+    }
+
+    /// Removes what a refused `set` was to replace (text, section 4, rule 8). Counts no delete.
+    pub fn forget(&self, key: &Key<'_>, now: Secs) {
+        self.shard_of(key).forget(key, now);
+    }
+
+    /// Adds to, or subtracts from, a decimal number.
+    pub fn arith(&self, key: &Key<'_>, direction: Direction, delta: u64, now: Secs) -> Arith {
+        self.shard_of(key).arith(key, direction, delta, now)
+    }
+
+    /// Makes everything that is stored now invisible; its memory comes back bit by bit.
+    pub fn flush(&self, now: Secs) {
+        self.flush_due.store(0, Relaxed);
+        self.flush_shown.store(now.0, Relaxed);
+        self.flush_shards(now);
+    }
+
+    fn flush_shards(&self, now: Secs) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.flush(now);
+            shard.sweep_flushed();
+        }
+        self.swept.store(0, Relaxed);
+    }
+
+    /// The same at the second `at`; a later call of either replaces it.
+    pub fn flush_at(&self, at: Secs) {
+        self.flush_shown.store(at.0, Relaxed);
+        self.flush_due.store(at.0, Relaxed);
+    }
+
+    /// Does a flush whose second has come. Called with each new `now`, before requests are
+    /// executed with it.
+    pub fn flush_if_due(&self, now: Secs) {
+        let due = self.flush_due.load(Relaxed);
+        if due != 0
+            && due <= now.0
+            && self.flush_due.compare_exchange(due, 0, Relaxed, Relaxed).is_ok()
+        {
+            self.flush_shards(now);
+        }
+    }
+
+    /// Second of the last flush or of the one that is due; 0: none.
+    pub fn flush_oldest(&self) -> u32 {
+        self.flush_shown.load(Relaxed)
+    }
+
+    /// One bounded slice of background work: gives back pages above the limit, frees what has
+    /// expired. True while more of it is waiting. For one thread.
+    pub fn maintain(&self, now: Secs) -> bool {
+        let number = self.sweeping.load(Relaxed);
+        if number == 0 && self.swept.load(Relaxed) == now.0 {
+            return false;
+        }
+        let mut shard = self.shard(number);
+        if shard.shrink_index() {
+            return true;
+        }
+        if shard.pages_held > shard.pages_max && shard.surrender_page(now) {
+            return true;
+        }
+        if shard.sweep(now) {
+            return true;
+        }
+        drop(shard);
+        let next = (number + 1) % self.shards.len();
+        self.sweeping.store(next, Relaxed);
+        if next == 0 {
+            self.even_out();
+            self.swept.store(now.0, Relaxed);
+        }
+        next != 0
+    }
+
+    /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by
+    /// [`Store::maintain`]. False: memory was preallocated, or the reservation is too small.
+    pub fn set_memory_limit(&self, bytes: usize) -> bool {
+        let overhead = self.ghost_bytes();
+        let least = self.shards.len() * 2 * self.arena.page_bytes() + overhead;
+        if self.is_preallocated || bytes < least || !self.arena.set_limit(bytes - overhead) {
+            return false;
+        }
+        self.limit_bytes.store(bytes, Relaxed);
+        let share = self.arena.limit_pages() / self.shards.len();
+        for shard in &self.shards {
+            shard.lock().pages_max = share;
+        }
+        self.swept.store(0, Relaxed);
+        true
+    }
+
+    /// Sums over all shards.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            limit_maxbytes: self.limit_bytes.load(Relaxed) as u64,
+            slab_global_page_pool: self.arena.limit_pages().saturating_sub(self.arena.taken_pages())
+                as u64,
+            ..Totals::default()
+        };
+        let page_bytes = self.arena.page_bytes();
+        let mut buckets = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            buckets += shard.index.buckets();
+            totals.hash_bytes += (shard.index.pages() * page_bytes) as u64;
+            totals.total_malloced += ((shard.pages_held - shard.index.pages()) * page_bytes) as u64;
+            totals.curr_items += shard.index.items() as u64;
+            totals.bytes += shard.counters.bytes;
+            totals.total_items += shard.counters.total_items;
+            totals.slabs_moved += shard.counters.pages_moved;
+            totals.direct_reclaims += shard.counters.direct_reclaims;
+            for class in &shard.classes {
+                totals.evictions += class.evicted;
+                totals.evicted_unfetched += class.evicted_unfetched;
+                totals.expired_unfetched += class.expired_unfetched;
+                totals.reclaimed += class.reclaimed;
+                totals.crawler_reclaimed += class.crawler_reclaimed;
+                totals.crawler_items_checked += class.crawler_items_checked;
+            }
+        }
+        totals.hash_power_level = buckets.ilog2();
+        totals
+    }
+
+    /// Statistics of each slab class that has pages or items, in class order.
+    pub fn classes(&self, now: Secs) -> Vec<Class> {
+        let page_bytes = self.arena.page_bytes() as u64;
+        let mut classes: Vec<Class> = self
+            .sizes
+            .all()
+            .map(|class| {
+                let chunk_size = self.sizes.chunk_bytes(class) as u64;
+                Class {
+                    id: class.0,
+                    chunk_size,
+                    chunks_per_page: page_bytes / chunk_size,
+                    ..Class::default()
+                }
+            })
+            .collect();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            for class in &mut classes {
+                let id = ClassId(class.id);
+                *class += &shard.classes[usize::from(class.id)];
+                class.total_pages += shard.slab.pages(id).len() as u64;
+                class.free_chunks += shard.slab.free_chunks(id) as u64;
+                class.age = class.age.max(shard.age(id, now));
+            }
+        }
+        for class in &mut classes {
+            class.used_chunks = class.total_pages * class.chunks_per_page - class.free_chunks;
+        }
+        classes.retain(|class| class.total_pages > 0 || class.number > 0);
+        classes
+    }
+
+    /// `stats reset`: events become 0, what is held stays.
+    pub fn reset_stats(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.counters.total_items = 0;
+            shard.counters.pages_moved = 0;
+            shard.counters.direct_reclaims = 0;
+            for class in &mut shard.classes {
+                class.reset();
+            }
+        }
+    }
+
+    /// Locks a shard by number.
+    fn shard(&self, number: usize) -> MutexGuard<'_, Shard> {
+        self.shards[number].lock()
+    }
+
+    fn shard_of(&self, key: &Key<'_>) -> MutexGuard<'_, Shard> {
+        self.shard(self.shard_number(key.hash))
+    }
+
+    fn shard_number(&self, hash: u64) -> usize {
+        hash as usize & (self.shards.len() - 1)
+    }
+
+    /// A link of a chain that is pinned or being uploaded, read without the lock.
+    fn pinned_link(&self, link: Ref) -> Chunk {
+        let at = self.arena.at(self.arena.offset(link), HEADER_BYTES);
+        // SAFETY: the caller has the chain pinned or is its upload, so that the link stays a link
+        // of it and its header is not written to.
+        unsafe { Chunk::new(at) }
+    }
+
+    fn check_size(&self, key: &Key<'_>, meta: Meta, value_len: usize) -> Result<(), Refusal> {
+        let bytes = charged_bytes(key.bytes.len(), meta.flags, value_len, self.cas);
+        if bytes > self.item_size_max { Err(Refusal::TooLarge) } else { Ok(()) }
+    }
+
+    fn ghost_bytes(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().ghosts.bytes()).sum()
+    }
+}
+
+/// What an item of these lengths counts against `-I`.
+fn charged_bytes(key_len: usize, flags: u32, value_len: usize, cas: bool) -> usize {
+    let options = if flags != 0 { 4 } else { 0 } + if cas { CHARGED_CAS_BYTES } else { 0 };
+    CHARGED_HEADER_BYTES + CHARGED_TERMINATORS + options + key_len + value_len
+}

@@ -1,0 +1,527 @@
+//! The store beside a naive map: random operations, a false clock, a tiny arena, and a walk over
+//! everything after each step.
+//!
+//! `NUTHATCH_SEED` repeats a run, `NUTHATCH_MODEL_STEPS` sets how many steps each shape takes.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use super::shape::SMALL_PAGE_BYTES;
+use super::validate::validate;
+use super::*;
+use crate::buf::Region;
+
+/// xorshift64*: small, seeded, the same everywhere.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() >> 33) as usize % bound
+    }
+
+    fn one_in(&mut self, odds: usize) -> bool {
+        self.below(odds) == 0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    value: Vec<u8>,
+    flags: u32,
+    expiry: Expiry,
+    cas: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Case {
+    memory_bytes: usize,
+    shards: usize,
+    item_size_max: usize,
+    evictions: bool,
+    keys: usize,
+    value_len_max: usize,
+}
+
+struct Upcoming {
+    upload: Upload,
+    key: Vec<u8>,
+    meta: Meta,
+    value: Vec<u8>,
+}
+
+struct Model {
+    store: Arc<Store>,
+    entries: HashMap<Vec<u8>, Entry>,
+    pinned: Vec<(Value, Vec<u8>)>,
+    uploads: Vec<Upcoming>,
+    flush_due: u32,
+    now: Secs,
+    latest: Secs,
+    rng: Rng,
+    case: Case,
+}
+
+impl Model {
+    fn new(case: Case, seed: u64) -> Model {
+        let options = Options {
+            memory_bytes: case.memory_bytes,
+            item_size_max: case.item_size_max,
+            growth_factor: 1.08,
+            chunk_space_min: 12,
+            evictions: case.evictions,
+            cas: true,
+            large_pages: false,
+            threads: 2,
+        };
+        let shape = Shape {
+            page_bytes: SMALL_PAGE_BYTES,
+            shards: case.shards,
+            ghost_entries: 256,
+            arena_bytes: case.memory_bytes,
+        };
+        Model {
+            store: Store::of_shape(&options, &shape, Hasher::seeded(seed)).unwrap(),
+            entries: HashMap::new(),
+            pinned: Vec::new(),
+            uploads: Vec::new(),
+            flush_due: 0,
+            now: Secs(100),
+            latest: Secs(100),
+            rng: Rng(seed),
+            case,
+        }
+    }
+
+    fn step(&mut self) {
+        match self.rng.below(20) {
+            0..6 => self.get(),
+            6..12 => self.put(),
+            12 => self.delete(),
+            13 => self.touch(),
+            14 => self.arith(),
+            15 => self.begin_upload(),
+            16 => self.go_on_uploading(),
+            17 => self.pin_or_unpin(),
+            18 => self.pass_time(),
+            _ => self.flush(),
+        }
+        self.check_pins();
+        validate(&self.store);
+    }
+
+    fn key(&mut self) -> Vec<u8> {
+        let number = self.rng.below(self.case.keys);
+        let mut key = format!("key-{number}-").into_bytes();
+        key.resize(1 + number * 7 % KEY_LEN_MAX, b'k');
+        key.extend_from_slice(number.to_string().as_bytes());
+        key.truncate(KEY_LEN_MAX);
+        key
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let len = match self.rng.below(10) {
+            0 => 0,
+            1..7 => self.rng.below(300),
+            7..9 => self.rng.below(3000),
+            _ => self.rng.below(self.case.value_len_max),
+        };
+        if self.rng.one_in(4) {
+            return (self.rng.next() >> self.rng.below(64)).to_string().into_bytes();
+        }
+        let first = self.rng.next();
+        (0..len).map(|at| (first as usize + at * 31) as u8).collect()
+    }
+
+    fn meta(&mut self) -> Meta {
+        let flags = if self.rng.one_in(3) { self.rng.next() as u32 } else { 0 };
+        let expiry = match self.rng.below(6) {
+            0 => Expiry::PAST,
+            1..3 => Expiry(self.now.0 + 1 + self.rng.below(20) as u32),
+            _ => Expiry::NEVER,
+        };
+        Meta { flags, expiry }
+    }
+
+    /// The entry that a client would see; forgets one that has expired.
+    fn living(&mut self, key: &[u8]) -> Option<Entry> {
+        if self.entries.get(key)?.expiry.passed(self.now) {
+            self.entries.remove(key);
+        }
+        self.entries.get(key).cloned()
+    }
+
+    /// Takes note that the store has no such item: right if it may have been evicted.
+    fn must_be_absent(&mut self, key: &[u8]) {
+        if let Some(entry) = self.living(key) {
+            // Reclaimed as expired before the clock was set back, or evicted.
+            let may_be_gone = entry.expiry.passed(self.latest) || self.store.totals().evictions > 0;
+            assert!(may_be_gone, "lost {:?} {entry:?}", String::from_utf8_lossy(key));
+            self.entries.remove(key);
+        }
+    }
+
+    fn get(&mut self) {
+        let key = self.key();
+        let seen = self.store.get(&self.store.key(&key), self.now, |hit| {
+            let mut value = Vec::new();
+            hit.copy_to(&mut value);
+            assert_eq!(value.len(), hit.value_len());
+            Entry { value, flags: hit.flags(), expiry: hit.expiry(), cas: hit.cas() }
+        });
+        match seen {
+            Ok(entry) => assert_eq!(Some(entry), self.living(&key)),
+            Err(_) => self.must_be_absent(&key),
+        }
+    }
+
+    fn put(&mut self) {
+        let (key, value, meta) = (self.key(), self.value(), self.meta());
+        let mode = self.mode(&key);
+        let outcome = self.store.store(mode, &self.store.key(&key), meta, &value, self.now);
+        match outcome {
+            Ok(outcome) => self.applied(mode, &key, meta, value, outcome),
+            Err(Refusal::NoMemory) => self.check_refusal(),
+            Err(Refusal::TooLarge) => {
+                assert!(key.len() + value.len() + 63 > self.case.item_size_max);
+            }
+        }
+    }
+
+    fn mode(&mut self, key: &[u8]) -> Mode {
+        match self.rng.below(12) {
+            0 => Mode::Add,
+            1 => Mode::Replace,
+            2 => Mode::Append,
+            3 => Mode::Prepend,
+            4 => Mode::Cas(self.rng.below(100) as u64),
+            5 => Mode::Cas(self.entries.get(key).map_or(7, |entry| entry.cas)),
+            _ => Mode::Set,
+        }
+    }
+
+    /// Changes the map as the outcome says, and checks that it was the right one.
+    fn applied(&mut self, mode: Mode, key: &[u8], meta: Meta, value: Vec<u8>, outcome: Outcome) {
+        let Outcome::Stored { cas } = outcome else {
+            return self.check_not_stored(mode, key, outcome);
+        };
+        let old = self.living(key);
+        let entry = match (mode, old) {
+            (Mode::Append, Some(old)) => Entry { value: [old.value, value].concat(), cas, ..old },
+            (Mode::Prepend, Some(old)) => Entry { value: [value, old.value].concat(), cas, ..old },
+            (Mode::Cas(wanted), old) => {
+                assert_eq!(Some(wanted), old.map(|old| old.cas));
+                Entry { value, flags: meta.flags, expiry: meta.expiry, cas }
+            }
+            (Mode::Set | Mode::Add, _) | (Mode::Replace, Some(_)) => {
+                Entry { value, flags: meta.flags, expiry: meta.expiry, cas }
+            }
+            (mode, None) => panic!("{mode:?} stored over nothing"),
+        };
+        self.entries.insert(key.to_vec(), entry);
+    }
+
+    fn check_not_stored(&mut self, mode: Mode, key: &[u8], outcome: Outcome) {
+        match (mode, outcome) {
+            (Mode::Add, Outcome::NotStored) => assert!(self.living(key).is_some()),
+            (Mode::Replace, Outcome::NotStored) | (Mode::Cas(_), Outcome::NotFound) => {
+                self.must_be_absent(key);
+            }
+            (Mode::Append | Mode::Prepend, Outcome::NotStored) => {
+                // Nothing there, or the joined item could not be had: the old one stays.
+            }
+            (Mode::Cas(wanted), Outcome::Exists) => {
+                assert_ne!(self.living(key).map(|old| old.cas), Some(wanted));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn check_refusal(&self) {
+        let is_held = !self.pinned.is_empty() || !self.uploads.is_empty();
+        assert!(!self.case.evictions || is_held, "refused though everything could go");
+    }
+
+    fn delete(&mut self) {
+        let key = self.key();
+        match self.store.delete(&self.store.key(&key), self.now) {
+            Ok(()) => assert!(self.living(&key).is_some()),
+            Err(_) => self.must_be_absent(&key),
+        }
+        self.entries.remove(&key);
+    }
+
+    fn touch(&mut self) {
+        let (key, expiry) = (self.key(), self.meta().expiry);
+        match self.store.touch(&self.store.key(&key), expiry, self.now) {
+            Ok(()) => {
+                assert!(self.living(&key).is_some());
+                self.entries.entry(key).and_modify(|entry| entry.expiry = expiry);
+            }
+            Err(_) => self.must_be_absent(&key),
+        }
+    }
+
+    fn arith(&mut self) {
+        let (key, delta) = (self.key(), self.rng.next() >> self.rng.below(64));
+        let direction = if self.rng.one_in(2) { Direction::Incr } else { Direction::Decr };
+        let old = self.living(&key);
+        let parsed = |entry: &Entry| {
+            let text = String::from_utf8_lossy(&entry.value).into_owned();
+            let is_space = |c: char| c == ' ' || ('\t'..='\r').contains(&c);
+            let text = text.trim_start_matches(is_space);
+            text.split(|c| is_space(c) || c == '\0').next()?.parse::<u64>().ok()
+        };
+        match self.store.arith(&self.store.key(&key), direction, delta, self.now) {
+            Arith::Value { value, cas } => {
+                let mut entry = old.unwrap();
+                let before = parsed(&entry).unwrap();
+                let want = match direction {
+                    Direction::Incr => before.wrapping_add(delta),
+                    Direction::Decr => before.saturating_sub(delta),
+                };
+                assert_eq!(value, want);
+                let width = Some(entry.value.len());
+                let seen =
+                    self.store.get(&self.store.key(&key), self.now, |hit| hit.value_len()).unwrap();
+                assert!(seen == value.to_string().len() || Some(seen) == width);
+                entry.value = format!("{value:<seen$}").into_bytes();
+                entry.cas = cas;
+                self.entries.insert(key, entry);
+            }
+            Arith::Miss(_) => self.must_be_absent(&key),
+            Arith::NonNumeric => {
+                let old = old.unwrap();
+                let is_chained = old.value.len() > SMALL_PAGE_BYTES / 13;
+                assert!(parsed(&old).is_none() || is_chained);
+            }
+            Arith::NoMemory => self.check_refusal(),
+        }
+    }
+
+    fn begin_upload(&mut self) {
+        if self.uploads.len() == 3 {
+            return;
+        }
+        let (key, value, meta) = (self.key(), self.value(), self.meta());
+        match self.store.reserve(&self.store.key(&key), meta, value.len(), self.now) {
+            Ok(upload) => self.uploads.push(Upcoming { upload, key, meta, value }),
+            Err(Refusal::NoMemory) => self.check_refusal(),
+            Err(Refusal::TooLarge) => {}
+        }
+    }
+
+    fn go_on_uploading(&mut self) {
+        if self.uploads.is_empty() {
+            return;
+        }
+        let number = self.rng.below(self.uploads.len());
+        if self.rng.one_in(8) {
+            self.uploads.swap_remove(number);
+            return;
+        }
+        let Upcoming { upload, value, .. } = &mut self.uploads[number];
+        let done = value.len() - upload.remaining();
+        let part = self.rng.below(upload.remaining() + 1);
+        let part = if self.rng.one_in(2) { upload.remaining() } else { part };
+        if self.rng.one_in(2) {
+            match upload.fill(&value[done..done + part], self.now) {
+                Ok(taken) => assert_eq!(taken, part),
+                Err(_) => {
+                    self.uploads.swap_remove(number);
+                    return self.check_refusal();
+                }
+            }
+        } else {
+            let mut given = &value[done..done + part];
+            for slice in &mut upload.spare() {
+                let len = slice.len().min(given.len());
+                slice[..len].copy_from_slice(&given[..len]);
+                given = &given[len..];
+            }
+            upload.advance(part - given.len());
+        }
+        if upload.remaining() == 0 {
+            let Upcoming { upload, key, meta, value } = self.uploads.swap_remove(number);
+            let mode = self.mode(&key);
+            match self.store.commit(upload, mode, self.now) {
+                Ok(outcome) => self.applied(mode, &key, meta, value, outcome),
+                Err(_) => self.check_refusal(),
+            }
+        }
+    }
+
+    fn pin_or_unpin(&mut self) {
+        if self.pinned.len() == 4 || (self.rng.one_in(2) && !self.pinned.is_empty()) {
+            let number = self.rng.below(self.pinned.len());
+            self.pinned.swap_remove(number);
+            return;
+        }
+        let key = self.key();
+        if let Ok(value) = self.store.get(&self.store.key(&key), self.now, |hit| hit.pin()) {
+            let entry = self.living(&key).unwrap();
+            self.pinned.push((value, entry.value));
+        }
+    }
+
+    fn check_pins(&mut self) {
+        for (value, want) in &mut self.pinned {
+            let got: Vec<u8> = {
+                let mut slices = ArrayVec::new();
+                value.slices(&mut slices);
+                slices.iter().flat_map(|slice| slice.to_vec()).collect()
+            };
+            assert_eq!(got, *want, "a pinned value has changed");
+            if self.rng.one_in(4) {
+                let sent = self.rng.below(want.len() + 1);
+                value.advance(sent);
+                want.drain(..sent);
+            }
+        }
+    }
+
+    fn pass_time(&mut self) {
+        self.now.0 += self.rng.below(4) as u32;
+        if self.rng.one_in(50) {
+            // The clock set back: expiries lie further ahead again, nothing else changes.
+            self.now.0 -= self.rng.below(3) as u32;
+        }
+        self.latest = self.latest.max(self.now);
+        self.store.flush_if_due(self.now);
+        if self.flush_due != 0 && self.flush_due <= self.now.0 {
+            self.flush_due = 0;
+            self.entries.clear();
+        }
+        if self.rng.one_in(2) {
+            while self.store.maintain(self.now) {
+                validate(&self.store);
+            }
+        }
+        if self.rng.one_in(20) {
+            let part = 12 + self.rng.below(5);
+            self.store.set_memory_limit(self.case.memory_bytes * part / 16);
+        }
+    }
+
+    fn flush(&mut self) {
+        if !self.rng.one_in(40) {
+            return;
+        }
+        if self.rng.one_in(2) {
+            self.flush_due = self.now.0 + 1 + self.rng.below(5) as u32;
+            self.store.flush_at(Secs(self.flush_due));
+        } else {
+            self.store.flush(self.now);
+            self.flush_due = 0;
+            self.entries.clear();
+        }
+    }
+}
+
+fn steps() -> usize {
+    std::env::var("NUTHATCH_MODEL_STEPS")
+        .ok()
+        .and_then(|steps| steps.parse().ok())
+        .unwrap_or(20_000)
+}
+
+fn run(case: Case, salt: u64) {
+    let seed = std::env::var("NUTHATCH_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| std::hash::BuildHasher::hash_one(&ahash::RandomState::new(), salt) | 1);
+    eprintln!("NUTHATCH_SEED={seed}");
+    let mut model = Model::new(case, seed);
+    for _ in 0..steps() {
+        model.step();
+    }
+    let Model { store, pinned, uploads, now, .. } = model;
+    drop((pinned, uploads));
+    store.flush(now);
+    while store.maintain(now) {}
+    validate(&store);
+    assert_eq!(store.totals().curr_items, 0, "a flush and a sweep leave nothing");
+    assert_eq!(store.totals().bytes, 0);
+}
+
+const TINY: Case = Case {
+    memory_bytes: 12 * SMALL_PAGE_BYTES,
+    shards: 1,
+    item_size_max: 40_000,
+    evictions: true,
+    keys: 400,
+    value_len_max: 45_000,
+};
+
+#[test]
+fn model_with_evictions_at_every_turn() {
+    run(TINY, 1);
+}
+
+#[test]
+fn model_of_shards_that_lend_each_other_pages() {
+    run(
+        Case {
+            memory_bytes: 48 * SMALL_PAGE_BYTES,
+            shards: 4,
+            value_len_max: 100_000,
+            item_size_max: 110_000,
+            ..TINY
+        },
+        5,
+    );
+}
+
+#[test]
+fn model_without_evictions() {
+    run(Case { evictions: false, ..TINY }, 2);
+}
+
+#[test]
+fn model_with_room_to_spare() {
+    run(Case { memory_bytes: 128 * SMALL_PAGE_BYTES, keys: 100, value_len_max: 8_000, ..TINY }, 3);
+}
+
+#[test]
+fn model_of_many_small_items_and_a_growing_index() {
+    run(Case { memory_bytes: 24 * SMALL_PAGE_BYTES, keys: 20_000, value_len_max: 30, ..TINY }, 4);
+}
+
+/// An index that has outgrown a lowered limit gives pages back, so that items find room again. Its
+/// spill pages stay as long as one of their buckets is in use.
+#[test]
+fn a_lowered_limit_shrinks_the_index() {
+    let options = Options {
+        memory_bytes: 64 << 20,
+        item_size_max: 1 << 20,
+        growth_factor: 1.08,
+        chunk_space_min: 12,
+        evictions: true,
+        cas: true,
+        large_pages: false,
+        threads: 2,
+    };
+    let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
+    let meta = Meta { flags: 0, expiry: Expiry::NEVER };
+    for number in 0..1_000_000u32 {
+        let key = number.to_string();
+        store.store(Mode::Set, &store.key(key.as_bytes()), meta, b"", Secs(100)).unwrap();
+    }
+    assert!(store.set_memory_limit(8 << 20));
+    for second in 101..105 {
+        while store.maintain(Secs(second)) {}
+    }
+    let totals = store.totals();
+    assert!(totals.curr_items > 50_000, "{totals:?}");
+    assert!(totals.hash_bytes < 5 << 20, "{totals:?}");
+    validate(&store);
+}

@@ -1,0 +1,540 @@
+//! One shard: items found by key, stored, changed and removed. No locks, no protocol.
+//!
+//! Everything here runs under the shard's lock, as `&mut self`. The parts: `index` finds items,
+//! `slab` holds their chunks, `chain` builds large values, `evict` finds room, `expire` gives back
+//! what has expired.
+//!
+//! # Time and flushing
+//!
+//! A shard's clock never runs back: workers read the time once a turn, so that one can come with a
+//! second that another has left. A flush visits no item: it moves that clock one on and notes the
+//! moment as `live_from`. What was stored or accessed before lies below it and what comes after does
+//! not, even in the same second, or with the server's clock set back.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::arena::{Arena, PageId, Ref};
+use super::class::{ClassId, Sizes};
+use super::counters::{ClassCounters, ShardCounters};
+use super::evict::Hand;
+use super::ghost::Ghosts;
+use super::hash::Hasher;
+use super::index::{Index, Slot};
+use super::item::{Chunk, Header, Kind, Mark, fixed_bytes};
+use super::slab::Slab;
+use super::{Key, Meta, Miss, Mode, Outcome, Refusal, charged_bytes};
+use crate::clock::{Expiry, Secs};
+
+/// CAS values are kept in 48 bits.
+const CAS_MASK: u64 = (1 << 48) - 1;
+
+/// The first unique that is handed out (text, section 4).
+const CAS_FIRST: u64 = 2;
+
+/// What one shard is told when it is made.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub number: usize,
+    pub shards: usize,
+    pub evictions: bool,
+    pub cas: bool,
+    pub item_size_max: usize,
+    pub ghost_entries: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) settings: Settings,
+    pub(super) arena: Arc<Arena>,
+    pub(super) slab: Slab,
+    pub(super) index: Index,
+    pub(super) hasher: Arc<Hasher>,
+    pub(super) ghosts: Ghosts,
+    /// By class id.
+    pub(super) hands: Vec<Hand>,
+    /// By class id.
+    pub(super) classes: Vec<ClassCounters>,
+    pub(super) counters: ShardCounters,
+    /// Pages that this shard may own, and owns, items and index together.
+    pub(super) pages_max: usize,
+    pub(super) pages_held: usize,
+    /// Readers of each item that is being read without the lock.
+    pins: HashMap<Ref, u32, ahash::RandomState>,
+    next_cas: u64,
+    /// The latest time that was noted; see the module's documentation.
+    clock: u32,
+    /// Items last accessed before this are gone.
+    live_from: u32,
+    /// Where the search for expired items goes on.
+    pub(super) sweep: super::expire::Cursor,
+}
+
+impl Shard {
+    /// A shard that may own `pages_max` pages, of which it takes the first for its index. None
+    /// when there is no page.
+    pub(super) fn new(
+        settings: Settings,
+        arena: Arc<Arena>,
+        sizes: &Arc<Sizes>,
+        hasher: Arc<Hasher>,
+        pages_max: usize,
+    ) -> Option<Shard> {
+        let index = Index::new(arena.clone(), arena.take()?);
+        let slab = Slab::new(arena.clone(), sizes.clone());
+        let classes = usize::from(sizes.largest().0) + 1;
+        let per_page: Vec<usize> =
+            std::iter::once(0).chain(sizes.all().map(|class| slab.per_page(class))).collect();
+        Some(Shard {
+            ghosts: Ghosts::new(settings.ghost_entries, &per_page, settings.shards),
+            arena,
+            slab,
+            index,
+            hasher,
+            hands: vec![Hand::default(); classes],
+            classes: vec![ClassCounters::default(); classes],
+            counters: ShardCounters::default(),
+            pages_max,
+            pages_held: 1,
+            pins: HashMap::default(),
+            next_cas: 0,
+            clock: 0,
+            live_from: 0,
+            sweep: super::expire::Cursor::default(),
+            settings,
+        })
+    }
+
+    /// Finds the living item of `key` and notes the hit.
+    pub(super) fn get(&mut self, key: &Key<'_>, now: Secs) -> Result<Ref, Miss> {
+        let item = self.retrieve(key, now)?;
+        let access = self.tick(now);
+        self.slab.chunk(item).note_hit(access);
+        let class = self.slab.class_of(item);
+        self.class_mut(class).get_hits += 1;
+        Ok(item)
+    }
+
+    /// The same, with a new expiry.
+    pub(super) fn get_and_touch(
+        &mut self,
+        key: &Key<'_>,
+        expiry: Expiry,
+        now: Secs,
+    ) -> Result<Ref, Miss> {
+        let item = self.retrieve(key, now)?;
+        let access = self.tick(now);
+        self.slab.chunk(item).note_hit(access);
+        self.set_expiry(item, expiry);
+        let class = self.slab.class_of(item);
+        let counters = self.class_mut(class);
+        counters.touch_hits += 1;
+        counters.get_hits += 1;
+        Ok(item)
+    }
+
+    pub(super) fn touch(&mut self, key: &Key<'_>, expiry: Expiry, now: Secs) -> Result<(), Miss> {
+        let (_, item) = self.lookup(key, now)?;
+        let access = self.tick(now);
+        self.slab.chunk(item).note_hit(access);
+        self.set_expiry(item, expiry);
+        let class = self.slab.class_of(item);
+        self.class_mut(class).touch_hits += 1;
+        Ok(())
+    }
+
+    /// Removes what a refused `set` was to replace; no delete is counted.
+    pub(super) fn forget(&mut self, key: &Key<'_>, now: Secs) {
+        if let Ok((slot, item)) = self.lookup(key, now) {
+            self.unlink(slot, key.hash, item);
+        }
+    }
+
+    pub(super) fn delete(&mut self, key: &Key<'_>, now: Secs) -> Result<(), Miss> {
+        let (slot, item) = self.lookup(key, now)?;
+        let class = self.slab.class_of(item);
+        self.class_mut(class).delete_hits += 1;
+        self.unlink(slot, key.hash, item);
+        Ok(())
+    }
+
+    /// Stores a complete value.
+    pub(super) fn store(
+        &mut self,
+        mode: Mode,
+        key: &Key<'_>,
+        meta: Meta,
+        value: &[u8],
+        now: Secs,
+    ) -> Result<Outcome, Refusal> {
+        let found = self.lookup(key, now).ok();
+        if let Some(outcome) = self.refuses(mode, found.map(|(_, item)| item), now) {
+            self.take_cas();
+            return Ok(outcome);
+        }
+        if let (Mode::Append | Mode::Prepend, Some((_, old))) = (mode, found) {
+            return Ok(self.join(mode, key, old, Payload::Bytes(value), now));
+        }
+        let header = self.header(key, meta, value.len(), now);
+        let item = match found {
+            Some((_, old)) if self.fits_in_place(old, &header) => {
+                self.overwrite(old, &header, value);
+                old
+            }
+            _ => {
+                let item = self.build(&header, now).ok_or(Refusal::NoMemory)?;
+                self.fill(item, 0, Payload::Bytes(value));
+                self.link(key, item, now)?;
+                item
+            }
+        };
+        Ok(Outcome::Stored { cas: self.stored(item, mode) })
+    }
+
+    /// Publishes an upload, which becomes the item or is freed.
+    pub(super) fn commit(
+        &mut self,
+        mode: Mode,
+        key: &Key<'_>,
+        upload: Ref,
+        now: Secs,
+    ) -> Result<Outcome, Refusal> {
+        let found = self.lookup(key, now).ok();
+        if let Some(outcome) = self.refuses(mode, found.map(|(_, item)| item), now) {
+            self.take_cas();
+            self.free(upload);
+            return Ok(outcome);
+        }
+        if let (Mode::Append | Mode::Prepend, Some((_, old))) = (mode, found) {
+            let outcome = self.join(mode, key, old, Payload::Item(upload), now);
+            self.free(upload);
+            return Ok(outcome);
+        }
+        let access = self.tick(now);
+        self.slab.chunk(upload).set_access(access);
+        self.link(key, upload, now)?;
+        Ok(Outcome::Stored { cas: self.stored(upload, mode) })
+    }
+
+    /// Makes everything stored so far invisible.
+    pub(super) fn flush(&mut self, now: Secs) {
+        self.live_from = self.tick(now).saturating_add(1);
+        self.clock = self.live_from;
+    }
+
+    /// Notes that `item` is being read without the lock.
+    pub(super) fn pin(&mut self, item: Ref) {
+        *self.pins.entry(item).or_insert(0) += 1;
+        self.slab.chunk(item).set(Mark::PINNED);
+    }
+
+    /// Ends one reading; the last one frees an item that has gone meanwhile.
+    pub(super) fn unpin(&mut self, item: Ref) {
+        let Some(readers) = self.pins.get_mut(&item) else {
+            unreachable!("every unpin follows a pin")
+        };
+        *readers -= 1;
+        if *readers == 0 {
+            self.pins.remove(&item);
+            let chunk = self.slab.chunk(item);
+            chunk.clear(Mark::PINNED);
+            if !chunk.has(Mark::LINKED) {
+                self.free(item);
+            }
+        }
+    }
+
+    pub(super) fn class_mut(&mut self, class: ClassId) -> &mut ClassCounters {
+        &mut self.classes[usize::from(class.0)]
+    }
+
+    /// Whether, and why, an item can no longer be seen.
+    pub(super) fn gone(&self, chunk: Chunk, now: Secs) -> Option<Miss> {
+        if chunk.access() < self.live_from {
+            Some(Miss::Flushed)
+        } else if chunk.expiry().passed(now) {
+            Some(Miss::Expired)
+        } else {
+            None
+        }
+    }
+
+    /// The time to note for a store or an access at `now`.
+    pub(super) fn tick(&mut self, now: Secs) -> u32 {
+        self.clock = self.clock.max(now.0);
+        self.clock
+    }
+
+    /// Takes an item out of the index and frees it, or leaves that to its last reader.
+    pub(super) fn unlink(&mut self, slot: Slot, hash: u64, item: Ref) {
+        self.index.remove(slot, hash);
+        self.retire(item);
+    }
+
+    /// Finds the slot of an item that the index holds.
+    pub(super) fn slot_of(&self, hash: u64, item: Ref) -> Slot {
+        let Some((slot, _)) = self.index.find(hash, |other| other == item) else {
+            unreachable!("a linked item is in the index")
+        };
+        slot
+    }
+
+    /// The header of a new item.
+    pub(super) fn header<'k>(
+        &mut self,
+        key: &Key<'k>,
+        meta: Meta,
+        value_len: usize,
+        now: Secs,
+    ) -> Header<'k> {
+        Header {
+            key: key.bytes,
+            flags: meta.flags,
+            expiry: meta.expiry,
+            access: self.tick(now),
+            value_len,
+            here_len: None,
+        }
+    }
+
+    /// Frees the chunks of an item that is not linked.
+    pub(super) fn free(&mut self, item: Ref) {
+        let chunk = self.slab.chunk(item);
+        debug_assert!(
+            chunk.kind() == Kind::Item && !chunk.has(Mark::LINKED) && !chunk.has(Mark::PINNED)
+        );
+        if chunk.has(Mark::CHAINED) {
+            self.free_links(chunk.chain());
+        }
+        self.slab.give(item);
+    }
+
+    /// Takes a page that nobody owns, within this shard's share.
+    pub(super) fn take_page(&mut self) -> Option<PageId> {
+        if self.pages_held >= self.pages_max {
+            return None;
+        }
+        let page = self.arena.take()?;
+        self.pages_held += 1;
+        Some(page)
+    }
+
+    /// A lookup by a client that wants the value: the ghosts take note.
+    fn retrieve(&mut self, key: &Key<'_>, now: Secs) -> Result<Ref, Miss> {
+        self.ghosts.looked_up();
+        match self.lookup(key, now) {
+            Ok((_, item)) => Ok(item),
+            Err(miss) => {
+                if miss == Miss::NotFound {
+                    self.ghosts.missed(key.hash);
+                }
+                Err(miss)
+            }
+        }
+    }
+
+    /// The living item of `key`; one that is gone is freed on the way.
+    pub(super) fn lookup(&mut self, key: &Key<'_>, now: Secs) -> Result<(Slot, Ref), Miss> {
+        let slab = &self.slab;
+        let (slot, item) =
+            self.index.find(key.hash, |item| slab.key(item) == key.bytes).ok_or(Miss::NotFound)?;
+        match self.gone(self.slab.chunk(item), now) {
+            None => Ok((slot, item)),
+            Some(miss) => {
+                self.unlink(slot, key.hash, item);
+                Err(miss)
+            }
+        }
+    }
+
+    /// The outcome of a store that is not to be carried out (text, section 4).
+    fn refuses(&mut self, mode: Mode, old: Option<Ref>, now: Secs) -> Option<Outcome> {
+        match (mode, old) {
+            (Mode::Add, Some(old)) => {
+                let access = self.tick(now);
+                self.slab.chunk(old).set_access(access);
+                Some(Outcome::NotStored)
+            }
+            (Mode::Replace | Mode::Append | Mode::Prepend, None) => Some(Outcome::NotStored),
+            (Mode::Cas(_), None) => Some(Outcome::NotFound),
+            (Mode::Cas(wanted), Some(old)) => {
+                let held = if self.settings.cas { self.slab.chunk(old).cas() } else { 0 };
+                if wanted != 0 && held == wanted {
+                    return None;
+                }
+                let class = self.slab.class_of(old);
+                self.class_mut(class).cas_badval += 1;
+                Some(Outcome::Exists)
+            }
+            _ => None,
+        }
+    }
+
+    /// Gives an item that was just stored its unique, and counts it.
+    fn stored(&mut self, item: Ref, mode: Mode) -> u64 {
+        let cas = self.take_cas();
+        self.slab.chunk(item).set_cas(cas);
+        let class = self.slab.class_of(item);
+        let counters = self.class_mut(class);
+        counters.cmd_set += 1;
+        if matches!(mode, Mode::Cas(_)) {
+            counters.cas_hits += 1;
+        }
+        cas
+    }
+
+    /// append and prepend: flags and expiry are the old item's.
+    fn join(
+        &mut self,
+        mode: Mode,
+        key: &Key<'_>,
+        old: Ref,
+        more: Payload<'_>,
+        now: Secs,
+    ) -> Outcome {
+        let chunk = self.slab.chunk(old);
+        let (old_len, more_len) = (chunk.value_len(), self.payload_len(more));
+        let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry() };
+        let len = old_len + more_len;
+        if charged_bytes(key.bytes.len(), meta.flags, len, self.settings.cas)
+            > self.settings.item_size_max
+        {
+            return Outcome::NotStored;
+        }
+        self.pin(old);
+        let header = self.header(key, meta, len, now);
+        let built = self.build(&header, now);
+        if let Some(item) = built {
+            let (first, second) = match mode {
+                Mode::Prepend => (more, Payload::Item(old)),
+                _ => (Payload::Item(old), more),
+            };
+            let middle = self.payload_len(first);
+            self.fill(item, 0, first);
+            self.fill(item, middle, second);
+        }
+        self.unpin(old);
+        match built {
+            Some(item) if self.link(key, item, now).is_ok() => {
+                Outcome::Stored { cas: self.stored(item, mode) }
+            }
+            _ => {
+                self.take_cas();
+                Outcome::NotStored
+            }
+        }
+    }
+
+    /// Whether a new item can take the chunk of `old`.
+    fn fits_in_place(&self, old: Ref, header: &Header<'_>) -> bool {
+        let chunk = self.slab.chunk(old);
+        let bytes = fixed_bytes(header.key.len(), header.flags, false) + header.value_len;
+        !chunk.has(Mark::PINNED)
+            && !chunk.has(Mark::CHAINED)
+            && self.slab.sizes().class_for(bytes) == Some(self.slab.class_of(old))
+    }
+
+    /// Makes `old`'s chunk the new item of the same key; it keeps its standing with the hand.
+    fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8]) {
+        let chunk = self.slab.chunk(old);
+        let freq = chunk.freq();
+        self.note_unlinked(old);
+        chunk.make_item(header);
+        chunk.set_freq(freq);
+        self.fill(old, 0, Payload::Bytes(value));
+        self.note_linked(old);
+    }
+
+    /// Makes `item` the item of its key. On an error the item is freed.
+    pub(super) fn link(&mut self, key: &Key<'_>, item: Ref, now: Secs) -> Result<(), Refusal> {
+        let slab = &self.slab;
+        let held = self.index.find(key.hash, |other| slab.key(other) == key.bytes);
+        if let Some((slot, old)) = held {
+            self.slab.chunk(item).set_freq(self.slab.chunk(old).freq());
+            self.index.replace(slot, item);
+            self.retire(old);
+        } else {
+            while !self.index.insert(key.hash, item) {
+                let Some(page) = self.obtain_page(now) else {
+                    self.free(item);
+                    return Err(Refusal::NoMemory);
+                };
+                self.index.add_spill_page(page);
+            }
+            self.grow_index(now);
+        }
+        self.note_linked(item);
+        Ok(())
+    }
+
+    fn note_linked(&mut self, item: Ref) {
+        let chunk = self.slab.chunk(item);
+        chunk.set(Mark::LINKED);
+        if chunk.expiry() != Expiry::NEVER {
+            self.slab.note_expiry(item, chunk.expiry().0);
+        }
+        let requested = chunk.requested_bytes() as u64;
+        self.counters.bytes += requested;
+        self.counters.total_items += 1;
+        let class = self.slab.class_of(item);
+        let counters = self.class_mut(class);
+        counters.requested += requested;
+        counters.items += 1;
+    }
+
+    fn note_unlinked(&mut self, item: Ref) {
+        let chunk = self.slab.chunk(item);
+        chunk.clear(Mark::LINKED);
+        let requested = chunk.requested_bytes() as u64;
+        self.counters.bytes -= requested;
+        let class = self.slab.class_of(item);
+        let counters = self.class_mut(class);
+        counters.requested -= requested;
+        counters.items -= 1;
+    }
+
+    /// Ends an item's time in the index.
+    fn retire(&mut self, item: Ref) {
+        self.note_unlinked(item);
+        let chunk = self.slab.chunk(item);
+        if !chunk.has(Mark::PINNED) {
+            self.free(item);
+        }
+    }
+
+    /// Splits a bucket when there are too many items for the buckets.
+    fn grow_index(&mut self, now: Secs) {
+        if !self.index.wants_growth() {
+            return;
+        }
+        if self.index.needs_main_page() {
+            let Some(page) = self.obtain_page(now) else { return };
+            self.index.add_main_page(page);
+        }
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.index.grow(|item| hasher.hash(slab.key(item)));
+    }
+
+    fn set_expiry(&mut self, item: Ref, expiry: Expiry) {
+        self.slab.chunk(item).set_expiry(expiry);
+        if expiry != Expiry::NEVER {
+            self.slab.note_expiry(item, expiry.0);
+        }
+    }
+
+    /// The next unique: every attempted store takes one (text, section 4).
+    pub(super) fn take_cas(&mut self) -> u64 {
+        let cas = self.next_cas * self.settings.shards as u64 + self.settings.number as u64;
+        self.next_cas += 1;
+        (cas + CAS_FIRST) & CAS_MASK
+    }
+}
+
+/// Where the bytes of a new value come from.
+#[derive(Clone, Copy)]
+pub(super) enum Payload<'a> {
+    Bytes(&'a [u8]),
+    /// The value of another item of the shard.
+    Item(Ref),
+}

@@ -1,0 +1,302 @@
+//! The chunks of one shard: pages cut for a class, and the free list of each class.
+//!
+//! A class keeps the list of its pages and a doubly linked list of its free chunks (the links lie
+//! in the chunks), so that a page's free chunks can be taken out when the page is given up. The
+//! slab knows what a chunk's header says about being free, and nothing else about items.
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::arena::{Arena, PageId, Ref};
+use super::class::{ClassId, Sizes};
+use super::item::{Chunk, Kind};
+
+#[derive(Debug)]
+pub(super) struct Slab {
+    arena: Arc<Arena>,
+    sizes: Arc<Sizes>,
+    /// By class id; entry 0 is not used.
+    classes: Vec<Pages>,
+    /// Classes that have as many free chunks as a page holds.
+    slack_count: usize,
+}
+
+/// The pages of one class.
+#[derive(Debug)]
+struct Pages {
+    pages: Vec<PageId>,
+    chunk_bytes: usize,
+    per_page: usize,
+    free: Ref,
+    free_count: usize,
+}
+
+impl Slab {
+    pub(super) fn new(arena: Arc<Arena>, sizes: Arc<Sizes>) -> Slab {
+        let page_bytes = arena.page_bytes();
+        let unused = Pages {
+            pages: Vec::new(),
+            chunk_bytes: page_bytes,
+            per_page: 0,
+            free: Ref::NONE,
+            free_count: 0,
+        };
+        let classes = std::iter::once(unused)
+            .chain(sizes.all().map(|class| {
+                let chunk_bytes = sizes.chunk_bytes(class);
+                Pages {
+                    pages: Vec::new(),
+                    chunk_bytes,
+                    per_page: page_bytes / chunk_bytes,
+                    free: Ref::NONE,
+                    free_count: 0,
+                }
+            }))
+            .collect();
+        Slab { arena, sizes, classes, slack_count: 0 }
+    }
+
+    pub(super) fn sizes(&self) -> &Sizes {
+        &self.sizes
+    }
+
+    /// The chunk that begins at `chunk`, which is one of this slab's.
+    pub(super) fn chunk(&self, chunk: Ref) -> Chunk {
+        debug_assert!(chunk.is_some());
+        let offset = self.arena.offset(chunk);
+        debug_assert!(
+            (offset - self.arena.page_start(self.arena.page_of(offset)))
+                .is_multiple_of(self.classes[usize::from(self.class_of(chunk).0)].chunk_bytes),
+            "{chunk:?} is no chunk's beginning"
+        );
+        // SAFETY: references come only from `take` of this slab (and the index, the lists and the
+        // links that keep them), so this is the beginning of a chunk in a page of this shard,
+        // whose lock is held by whoever has the slab; chunks begin at granules of 4 bytes or more.
+        unsafe { Chunk::new(self.address(chunk)) }
+    }
+
+    /// The key of the item in `chunk`.
+    pub(super) fn key(&self, chunk: Ref) -> &[u8] {
+        // SAFETY: making the chunk anything else takes `&mut` of the shard, which has the slab.
+        unsafe { self.chunk(chunk).key() }
+    }
+
+    /// Address of a chunk.
+    fn address(&self, chunk: Ref) -> NonNull<u8> {
+        self.arena.at(self.arena.offset(chunk), super::item::HEADER_BYTES)
+    }
+
+    /// The class that `chunk`'s page is cut for.
+    pub(super) fn class_of(&self, chunk: Ref) -> ClassId {
+        ClassId(self.arena.note(self.page_of(chunk)).class.load(Relaxed))
+    }
+
+    /// The page that `chunk` lies in.
+    pub(super) fn page_of(&self, chunk: Ref) -> PageId {
+        self.arena.page_of(self.arena.offset(chunk))
+    }
+
+    /// Takes a free chunk of `class`; its bytes are arbitrary and it counts as used.
+    pub(super) fn take(&mut self, class: ClassId) -> Option<Ref> {
+        let free = self.class(class).free;
+        if !free.is_some() {
+            return None;
+        }
+        self.unlink_free(class, free);
+        Some(free)
+    }
+
+    /// Puts a used chunk among the free ones.
+    pub(super) fn give(&mut self, chunk: Ref) {
+        let class = self.class_of(chunk);
+        self.link_free(class, chunk);
+    }
+
+    /// Cuts `page`, which the shard has just become the owner of, for `class`.
+    pub(super) fn add_page(&mut self, class: ClassId, page: PageId) {
+        let note = self.arena.note(page);
+        note.class.store(class.0, Relaxed);
+        note.expiry_floor.store(0, Relaxed);
+        for index in (0..self.class(class).per_page).rev() {
+            let chunk = self.chunk_at(class, page, index);
+            self.link_free(class, chunk);
+        }
+        self.class_mut(class).pages.push(page);
+    }
+
+    /// Takes a page, all of whose chunks are free or withheld, out of its class.
+    pub(super) fn remove_page(&mut self, class: ClassId, number: usize) -> PageId {
+        let page = self.class(class).pages[number];
+        self.withhold(class, page);
+        self.class_mut(class).pages.remove(number)
+    }
+
+    /// Takes the free chunks of a page out of the free list, so that none of them is handed out
+    /// while the rest of the page is being emptied.
+    pub(super) fn withhold(&mut self, class: ClassId, page: PageId) {
+        for index in 0..self.class(class).per_page {
+            let chunk = self.chunk_at(class, page, index);
+            if self.chunk(chunk).kind() == Kind::Free {
+                self.unlink_free(class, chunk);
+                self.withhold_chunk(chunk);
+            }
+        }
+    }
+
+    /// Marks a chunk as neither free nor anybody's: a link without an owner.
+    pub(super) fn withhold_chunk(&self, chunk: Ref) {
+        self.chunk(chunk).make_link(Ref::NONE, 0);
+    }
+
+    /// Copies the whole of a chunk, of which nothing is pinned, to another of the same class.
+    pub(super) fn copy(&mut self, from: Ref, to: Ref) {
+        let bytes = self.chunk_bytes(self.class_of(from));
+        debug_assert!(from != to && self.class_of(to) == self.class_of(from));
+        let (from, to) = (self.address(from), self.address(to));
+        // SAFETY: two different chunks of one class, each `bytes` long, in pages of this shard,
+        // whose lock is held.
+        unsafe { to.copy_from_nonoverlapping(from, bytes) }
+    }
+
+    /// The pages of a class, oldest first.
+    pub(super) fn pages(&self, class: ClassId) -> &[PageId] {
+        &self.class(class).pages
+    }
+
+    /// Chunks in a page of `class`.
+    pub(super) fn per_page(&self, class: ClassId) -> usize {
+        self.class(class).per_page
+    }
+
+    pub(super) fn chunk_bytes(&self, class: ClassId) -> usize {
+        self.class(class).chunk_bytes
+    }
+
+    /// Whether some class has as many free chunks as a page holds.
+    pub(super) fn has_slack(&self) -> bool {
+        self.slack_count > 0
+    }
+
+    /// Whether `class` has as many free chunks as a page holds.
+    pub(super) fn is_slack(&self, class: ClassId) -> bool {
+        self.free_chunks(class) >= self.per_page(class)
+    }
+
+    pub(super) fn free_chunks(&self, class: ClassId) -> usize {
+        self.class(class).free_count
+    }
+
+    /// The chunk at place `index` of a page of `class`.
+    pub(super) fn chunk_at(&self, class: ClassId, page: PageId, index: usize) -> Ref {
+        debug_assert!(index < self.class(class).per_page);
+        self.arena.reference(self.arena.page_start(page) + index * self.class(class).chunk_bytes)
+    }
+
+    /// Lowers the page's expiry floor to `second` (not 0).
+    pub(super) fn note_expiry(&self, chunk: Ref, second: u32) {
+        let floor = &self.arena.note(self.page_of(chunk)).expiry_floor;
+        let old = floor.load(Relaxed);
+        if old == 0 || second < old {
+            floor.store(second, Relaxed);
+        }
+    }
+
+    pub(super) fn expiry_floor(&self, page: PageId) -> u32 {
+        self.arena.note(page).expiry_floor.load(Relaxed)
+    }
+
+    pub(super) fn set_expiry_floor(&self, page: PageId, second: u32) {
+        self.arena.note(page).expiry_floor.store(second, Relaxed);
+    }
+
+    fn link_free(&mut self, class: ClassId, chunk: Ref) {
+        let next = self.class(class).free;
+        self.free_chunk(chunk).make_free(Ref::NONE, next);
+        if next.is_some() {
+            self.free_chunk(next).set_free_prev(chunk);
+        }
+        let class = self.class_mut(class);
+        class.free = chunk;
+        class.free_count += 1;
+        let is_slack = class.free_count == class.per_page;
+        self.slack_count += usize::from(is_slack);
+    }
+
+    fn unlink_free(&mut self, class: ClassId, chunk: Ref) {
+        let (prev, next) = {
+            let chunk = self.free_chunk(chunk);
+            (chunk.free_prev(), chunk.free_next())
+        };
+        if next.is_some() {
+            self.free_chunk(next).set_free_prev(prev);
+        }
+        if prev.is_some() {
+            self.free_chunk(prev).set_free_next(next);
+        } else {
+            self.class_mut(class).free = next;
+        }
+        let class = self.class_mut(class);
+        let was_slack = class.free_count == class.per_page;
+        class.free_count -= 1;
+        self.slack_count -= usize::from(was_slack);
+    }
+
+    fn free_chunk(&self, chunk: Ref) -> Chunk {
+        // SAFETY: as for `chunk`.
+        unsafe { Chunk::new(self.address(chunk)) }
+    }
+
+    fn class(&self, class: ClassId) -> &Pages {
+        &self.classes[usize::from(class.0)]
+    }
+
+    fn class_mut(&mut self, class: ClassId) -> &mut Pages {
+        &mut self.classes[usize::from(class.0)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slab() -> (Slab, Arc<Arena>) {
+        let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
+        let sizes = Arc::new(Sizes::new(32, 1.08, 16384, arena.granule()));
+        (Slab::new(arena.clone(), sizes), arena)
+    }
+
+    #[test]
+    fn takes_every_chunk_of_a_page_once() {
+        let (mut slab, arena) = slab();
+        let class = slab.sizes().class_for(100).unwrap();
+        slab.add_page(class, arena.take().unwrap());
+        let mut taken: Vec<Ref> = std::iter::from_fn(|| slab.take(class)).collect();
+        assert_eq!(taken.len(), slab.per_page(class));
+        taken.sort_by_key(|r| r.0);
+        taken.dedup();
+        assert_eq!(taken.len(), slab.per_page(class));
+        assert_eq!(slab.free_chunks(class), 0);
+        for chunk in &taken {
+            assert_eq!(slab.class_of(*chunk), class);
+            slab.give(*chunk);
+            assert_eq!(slab.chunk(*chunk).kind(), Kind::Free);
+        }
+        assert_eq!(slab.remove_page(class, 0), PageId(1));
+        assert_eq!(slab.free_chunks(class), 0);
+        assert_eq!(slab.take(class), None);
+    }
+
+    #[test]
+    fn a_page_leaves_the_others_free_chunks_alone() {
+        let (mut slab, arena) = slab();
+        let class = slab.sizes().class_for(1000).unwrap();
+        for _ in 0..3 {
+            slab.add_page(class, arena.take().unwrap());
+        }
+        slab.remove_page(class, 1);
+        let left: Vec<Ref> = std::iter::from_fn(|| slab.take(class)).collect();
+        assert_eq!(left.len(), 2 * slab.per_page(class));
+        assert!(left.iter().all(|&chunk| slab.page_of(chunk) != PageId(2)));
+    }
+}

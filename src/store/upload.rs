@@ -1,0 +1,188 @@
+//! Items whose value is still arriving.
+//!
+//! The first chunk is taken when the request is read, links as the value comes, never much more than
+//! has come: a client that announces a megabyte and sends nothing holds one chunk. A large value
+//! is read from the socket straight to its place. Until it is committed the item is in no index,
+//! nothing evicts or moves it, and nobody but the upload touches its value.
+
+use std::io::IoSliceMut;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use arrayvec::ArrayVec;
+
+use super::arena::Ref;
+use super::chain::Growing;
+use super::{Refusal, Store};
+use crate::clock::Secs;
+use crate::limits::{IO_SLICES_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES, UPLOADS_PART};
+
+/// An item whose value is arriving: invisible until committed, freed when dropped.
+#[derive(Debug)]
+pub struct Upload {
+    store: Arc<Store>,
+    shard: usize,
+    hash: u64,
+    growing: Growing,
+    /// What is to be filled next: the bytes in the item's own chunk, or in a link.
+    piece: NonNull<[u8]>,
+    /// Bytes of `piece` that are filled.
+    filled: usize,
+    /// The link after `piece`.
+    next: Ref,
+    /// Bytes of the value still to come, and those of them that have no memory yet are
+    /// `growing`'s missing ones.
+    remaining: usize,
+    value_len: usize,
+    /// Bytes of links, charged to all uploads together.
+    charged: usize,
+    is_committed: bool,
+}
+
+// SAFETY: `piece` leads into the arena, which the `Arc<Store>` beside it keeps, to bytes that
+// only this upload touches.
+unsafe impl Send for Upload {}
+
+impl Upload {
+    pub(super) fn new(
+        store: Arc<Store>,
+        shard: usize,
+        hash: u64,
+        growing: Growing,
+        piece: NonNull<[u8]>,
+        value_len: usize,
+    ) -> Upload {
+        Upload {
+            store,
+            shard,
+            hash,
+            growing,
+            piece,
+            filled: 0,
+            next: Ref::NONE,
+            remaining: value_len,
+            value_len,
+            charged: 0,
+            is_committed: false,
+        }
+    }
+
+    /// Bytes of the value still to come.
+    pub fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    /// Takes as many of `bytes` as still belong to the value; answers how many. On an error the
+    /// upload is to be dropped and the rest of the value to be thrown away.
+    pub fn fill(&mut self, bytes: &[u8], now: Secs) -> Result<usize, Refusal> {
+        let mut rest = &bytes[..bytes.len().min(self.remaining)];
+        let taken = rest.len();
+        while !rest.is_empty() {
+            self.make_room(now)?;
+            let filled = self.filled;
+            // SAFETY: the upload's own bytes (see the type), borrowed through `&mut self`.
+            let room = unsafe { &mut self.piece.as_mut()[filled..] };
+            let part = room.len().min(rest.len());
+            room[..part].copy_from_slice(&rest[..part]);
+            rest = &rest[part..];
+            self.advance(part);
+        }
+        if self.remaining > 0 {
+            self.make_room(now)?;
+        }
+        Ok(taken)
+    }
+
+    /// The memory for the bytes still to come, or the first part of it, for a vectored read.
+    pub fn spare(&mut self) -> ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX> {
+        let mut slices = ArrayVec::new();
+        let mut next = self.next;
+        let store = &self.store;
+        // SAFETY: the upload's own bytes, borrowed through `&mut self` for as long as the slices.
+        let piece = unsafe { self.piece.as_mut() };
+        if self.filled < piece.len() {
+            slices.push(IoSliceMut::new(&mut piece[self.filled..]));
+        }
+        while next.is_some() && !slices.is_full() {
+            let link = store.pinned_link(next);
+            // SAFETY: a later link of the same chain: other bytes, as much this upload's own.
+            slices.push(IoSliceMut::new(unsafe { link.piece_mut() }));
+            next = link.next();
+        }
+        slices
+    }
+
+    /// Takes note that `count` bytes, in the order of [`Upload::spare`], have been filled.
+    pub fn advance(&mut self, mut count: usize) {
+        debug_assert!(count <= self.remaining);
+        self.remaining -= count;
+        loop {
+            let part = count.min(self.piece.len() - self.filled);
+            self.filled += part;
+            count -= part;
+            if self.filled < self.piece.len() || !self.next.is_some() {
+                debug_assert_eq!(count, 0, "more filled than there was room");
+                return;
+            }
+            let link = self.store.pinned_link(self.next);
+            self.next = link.next();
+            // SAFETY: the next link of the upload's own chain.
+            self.piece = NonNull::from(unsafe { link.piece_mut() });
+            self.filled = 0;
+        }
+    }
+
+    /// Ends a complete upload: its shard, the hash of its key, and the item.
+    pub(super) fn into_item(mut self) -> (usize, u64, Ref) {
+        self.is_committed = true;
+        (self.shard, self.hash, self.growing.item)
+    }
+
+    /// Sees to it that the next byte has a place.
+    fn make_room(&mut self, now: Secs) -> Result<(), Refusal> {
+        if self.filled < self.piece.len() || self.growing.is_complete() {
+            return Ok(());
+        }
+        let come = self.value_len - self.remaining;
+        let ahead = come.clamp(UPLOAD_AHEAD_MIN_BYTES, UPLOAD_AHEAD_MAX_BYTES);
+        let before = self.growing.missing_bytes();
+        while !self.growing.is_complete() && before - self.growing.missing_bytes() < ahead {
+            if self.store.uploads_are_full() {
+                return Err(Refusal::NoMemory);
+            }
+            let mut shard = self.store.shard(self.shard);
+            if shard.extend(&mut self.growing, now) {
+                if !self.next.is_some() {
+                    self.next = self.growing.last_link();
+                }
+                continue;
+            }
+            drop(shard);
+            if !self.store.lend(self.shard, now) {
+                return Err(Refusal::NoMemory);
+            }
+        }
+        let taken = before - self.growing.missing_bytes();
+        self.charged += taken;
+        self.store.uploading_bytes.fetch_add(taken, Relaxed);
+        self.advance(0);
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.store.uploading_bytes.fetch_sub(self.charged, Relaxed);
+        if !self.is_committed {
+            self.store.shard(self.shard).free(self.growing.item);
+        }
+    }
+}
+
+impl Store {
+    /// Whether uploads hold so much that no more of it may be theirs.
+    fn uploads_are_full(&self) -> bool {
+        self.uploading_bytes.load(Relaxed) > self.limit_bytes.load(Relaxed) / UPLOADS_PART
+    }
+}

@@ -1,0 +1,99 @@
+//! A walk over everything that a store holds, for tests: every page, list, chain and bucket, and
+//! every sum, against each other.
+#![forbid(unsafe_code)]
+
+use std::collections::HashSet;
+
+use super::Store;
+use super::arena::Ref;
+use super::item::{Kind, Mark};
+use super::shard::Shard;
+use crate::clock::Expiry;
+
+/// Walks everything that a store holds and checks that it is in order.
+pub(super) fn validate(store: &Store) {
+    let mut pages = 0;
+    for shard in &store.shards {
+        let shard = shard.lock();
+        shard.validate();
+        pages += shard.pages_held;
+    }
+    assert_eq!(pages, store.arena.taken_pages());
+}
+
+impl Shard {
+    fn validate(&self) {
+        let mut linked = HashSet::new();
+        let (mut requested, mut pages) = (0, self.index.pages());
+        let mut items = vec![0; self.classes.len()];
+        for class in self.slab.sizes().all() {
+            let mut free = 0;
+            pages += self.slab.pages(class).len();
+            for &page in self.slab.pages(class) {
+                for index in 0..self.slab.per_page(class) {
+                    let chunk = self.slab.chunk_at(class, page, index);
+                    let seen = self.slab.chunk(chunk);
+                    match seen.kind() {
+                        Kind::Free => free += 1,
+                        Kind::Link => self.validate_link(chunk),
+                        Kind::Item => {
+                            self.validate_item(chunk);
+                            if seen.has(Mark::LINKED) {
+                                requested += seen.requested_bytes() as u64;
+                                items[usize::from(self.slab.class_of(chunk).0)] += 1;
+                                linked.insert(chunk);
+                            }
+                        }
+                    }
+                    let floor = self.slab.expiry_floor(page);
+                    if seen.kind() == Kind::Item
+                        && seen.has(Mark::LINKED)
+                        && seen.expiry() != Expiry::NEVER
+                    {
+                        assert!(floor != 0 && floor <= seen.expiry().0);
+                    }
+                }
+            }
+            assert_eq!(free, self.slab.free_chunks(class));
+        }
+        assert_eq!(pages, self.pages_held);
+        assert_eq!(requested, self.counters.bytes);
+        for (class, counters) in self.classes.iter().enumerate() {
+            assert_eq!(items[class], counters.items);
+        }
+        self.validate_index(&linked);
+    }
+
+    fn validate_index(&self, linked: &HashSet<Ref>) {
+        let mut seen = HashSet::new();
+        self.index.for_each(|bucket, tag, item| {
+            let hash = self.hasher.hash(self.slab.key(item));
+            assert_eq!(self.index.bucket_of(hash), bucket);
+            assert_eq!(tag, (hash >> 56) as u8);
+            assert!(seen.insert(item), "indexed twice");
+        });
+        assert_eq!(seen, *linked);
+        assert_eq!(self.index.items(), linked.len());
+    }
+
+    fn validate_item(&self, item: Ref) {
+        let chunk = self.slab.chunk(item);
+        let bytes: usize = self.value_pieces(item).map(<[u8]>::len).sum();
+        let is_upload = !chunk.has(Mark::LINKED) && !chunk.has(Mark::PINNED);
+        assert!(bytes == chunk.value_len() || (is_upload && bytes < chunk.value_len()));
+        if !chunk.has(Mark::CHAINED) {
+            assert!(chunk.requested_bytes() <= self.slab.chunk_bytes(self.slab.class_of(item)));
+        }
+    }
+
+    fn validate_link(&self, link: Ref) {
+        let owner = self.slab.chunk(link).owner();
+        assert!(owner.is_some(), "a withheld chunk is left");
+        assert!(self.slab.chunk(owner).has(Mark::CHAINED));
+        let mut at = self.slab.chunk(owner).chain();
+        while at != link {
+            at = self.slab.chunk(at).next();
+            assert!(at.is_some(), "a link is in its owner's chain");
+        }
+    }
+}
