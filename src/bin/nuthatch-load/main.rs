@@ -1,0 +1,56 @@
+//! A load generator for a cache server on this machine.
+//!
+//! ```text
+//! args → run → closed | open → client → codec → dataset
+//!                                     → tally → latency        report, server_cpu, clock
+//! ```
+//!
+//! Every value that comes back is checked (see [`dataset`]). Exit code 0: all values were right;
+//! 1: a wrong value came back; 2: the run could not be done.
+#![forbid(unsafe_code)]
+
+mod args;
+
+mod run;
+
+mod closed;
+
+mod open;
+
+mod client;
+
+mod codec;
+
+mod workload;
+
+mod dataset;
+
+mod random;
+
+mod tally;
+
+mod latency;
+
+mod report;
+
+mod server_cpu;
+
+mod socket;
+
+mod clock;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let plan = args::parse();
+    match run::run::<codec::Text>(&plan) {
+        Ok(result) => {
+            let shown = report::report(&plan, &result);
+            ExitCode::from(if shown.is_err() || result.tally.wrong > 0 { 1 } else { 0 })
+        }
+        Err(error) => {
+            report::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
