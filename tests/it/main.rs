@@ -1,0 +1,29 @@
+//! The one integration binary: everything that proves the daemon from outside.
+//!
+//! `docs/testing.md` tells what is where, which variables it reads and how a conversation file is
+//! written.
+#![deny(unsafe_code)]
+
+mod harness;
+
+mod client;
+
+mod pattern;
+
+mod script;
+
+mod cases;
+
+mod text;
+
+mod stats;
+
+mod limits;
+
+mod memory;
+
+mod faults;
+
+mod process;
+
+mod tidy;
