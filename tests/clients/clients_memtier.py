@@ -1,0 +1,53 @@
+"""memtier_benchmark over the text protocol: a small mixed load, no errors, counts that add up."""
+
+import json
+import os
+import shutil
+
+from harness import Skipped, check, run_tool, same
+
+CLIENTS = 4
+REQUESTS = 2000  # of each client
+
+MEMTIER = shutil.which(os.environ.get("MEMTIER", "memtier_benchmark"))
+if MEMTIER is None:
+    raise Skipped("memtier_benchmark")
+
+
+def load(server, *arguments):
+    """Runs the mixed load, then compares memtier's counts with the server's."""
+    report_file = server.directory / "report.json"
+    _, log = run_tool(
+        MEMTIER,
+        *("--server=127.0.0.1", f"--port={server.port}", "--protocol=memcache_text"),
+        *("--threads=2", f"--clients={CLIENTS // 2}", f"--requests={REQUESTS}"),
+        *("--ratio=1:2", "--key-maximum=500", "--data-size-range=1-8000", "--random-data"),
+        *("--hide-histogram", f"--json-out-file={report_file}"),
+        *arguments,
+    )
+    assert b"error" not in log.lower(), log[-300:]
+
+    report = json.loads(report_file.read_text())["ALL STATS"]
+    sets, gets, totals = report["Sets"], report["Gets"], report["Totals"]
+    same(totals["Connection Errors"], 0)
+    same(totals["Count"], CLIENTS * REQUESTS)
+    same(sets["Count"] + gets["Count"], CLIENTS * REQUESTS)
+    # Hits and misses are reported as rates, rounded to two places.
+    assert abs(gets["Hits/sec"] + gets["Misses/sec"] - gets["Ops/sec"]) < 0.05, gets
+    assert gets["Hits/sec"] > 0 and gets["Misses/sec"] > 0, gets
+
+    stats = server.stats()
+    hits, misses = int(stats["get_hits"]), int(stats["get_misses"])
+    same(int(stats["cmd_set"]), sets["Count"])
+    same(hits + misses, gets["Count"])
+    same(hits, round(gets["Hits/sec"] / gets["Ops/sec"] * gets["Count"]))
+
+
+@check
+def unpipelined(server):
+    load(server)
+
+
+@check
+def pipelined(server):
+    load(server, "--pipeline=20")

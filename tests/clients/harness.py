@@ -1,0 +1,197 @@
+"""What every check needs: a daemon of its own, raw conversations with it, programs to run."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+# Far above what any of it takes on a loaded machine; they only end what hangs.
+START_SECS = 20
+ANSWER_SECS = 20
+STOP_SECS = 20
+CHECK_SECS = 120
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+_checks = []
+
+
+class Missing(Exception):
+    """A program that a check needs is not installed."""
+
+
+class Skipped(Exception):
+    """A file of checks is left out: the program that the message names is not installed."""
+
+
+def check(function):
+    """Marks `function(server)` as a check; its name is the check's."""
+    _checks.append(function)
+    return function
+
+
+def checks_of(module_name):
+    """The checks of one module, in the order of its source."""
+    return [check for check in _checks if check.__module__ == module_name]
+
+
+def run_check(function, command):
+    """Runs one check with a daemon of its own, for `CHECK_SECS` at most."""
+
+    def give_up(*_):
+        raise TimeoutError(f"not done after {CHECK_SECS} s")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(CHECK_SECS)
+    try:
+        with running(command) as server:
+            function(server)
+    finally:
+        signal.alarm(0)
+
+
+def describe(error):
+    """One line: the error, and where in a check it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    for frame in reversed(frames):
+        if (file := Path(frame.filename).name).startswith("clients_"):
+            return f"{what} ({file}:{frame.lineno}: {frame.line})"
+    return what
+
+
+@contextmanager
+def running(command):
+    """A daemon, ready to serve; proved alive, then stopped, when the block ends."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(command, Path(directory))
+        try:
+            server.await_port()
+            yield server
+            server.stop()
+        except Exception as error:
+            if server.has_died():
+                raise RuntimeError(server.obituary()) from error
+            raise
+        finally:
+            server.kill()
+
+
+class Server:
+    """One daemon on a loopback port of the system's choice."""
+
+    def __init__(self, command, directory):
+        self.command = command
+        self.directory = directory  # for the files of a check, too; gone when the daemon is
+        self.port = None
+        self._port_file = directory / "port"
+        self._log = directory / "log"
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                [*command, "-l", "127.0.0.1", "-p", "-1", "-U", "0"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(self._port_file)},
+            )
+        self.pid = self._process.pid
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def another(self):
+        """A second daemon with the same command line, as a context."""
+        return running(self.command)
+
+    def await_port(self):
+        """Waits for the port file. It is put in place complete, once the socket listens."""
+        for _ in range(START_SECS * 100):
+            if self._port_file.exists():
+                self.port = int(self._port_file.read_text().split("TCP INET: ")[1].split()[0])
+                return
+            try:  # the wait for its end is what paces the loop
+                self._process.wait(0.01)
+            except subprocess.TimeoutExpired:
+                continue
+            raise RuntimeError("the daemon ended at start")
+        raise TimeoutError(f"no port file after {START_SECS} s")
+
+    def exchange(self, request):
+        """Sends bytes and `quit` on a connection of their own; all that is answered."""
+        with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECS) as connection:
+            connection.sendall(request + b"quit\r\n")
+            answer = bytearray()
+            while received := connection.recv(65536):
+                answer += received
+        return bytes(answer)
+
+    def advance_clock(self, secs):
+        """Moves the daemon's clock forward."""
+        same(self.exchange(b"debugtime %d\r\n" % secs), b"OK\r\n")
+
+    def stats(self, *arguments):
+        """The statistics as a dictionary of strings."""
+        lines = self.exchange(" ".join(["stats", *arguments]).encode() + b"\r\n").decode()
+        return dict(line.split(" ", 2)[1:] for line in lines.splitlines() if line != "END")
+
+    def stop(self):
+        """Asserts that the daemon still serves and that it ends in good order."""
+        version = self.exchange(b"version\r\n")
+        assert version.startswith(b"VERSION "), version
+        self._process.terminate()
+        same(self._process.wait(STOP_SECS), 0)
+
+    def kill(self):
+        """Ends the daemon however it is; does nothing if it has ended."""
+        if not self.has_died():
+            self._process.kill()
+            self._process.wait()
+
+    def has_died(self):
+        return self._process.poll() is not None
+
+    def obituary(self):
+        """How the daemon ended, and the end of its log."""
+        last_words = self._log.read_text(errors="replace")[-500:]
+        return f"the daemon ended with {self._process.returncode}: {last_words}"
+
+
+def same(got, expected):
+    """Asserts equality; the message shows the beginning of both."""
+    assert got == expected, f"got {got!r:.200}, expected {expected!r:.200}"
+
+
+def refused(error, call):
+    """Asserts that `call()` raises `error`."""
+    try:
+        answer = call()
+    except error:
+        return
+    raise AssertionError(f"not refused: {answer!r:.200}")
+
+
+def path_of(name):
+    """Where a program is."""
+    path = shutil.which(name)
+    if path is None:
+        raise Missing(f"{name} not found")
+    return path
+
+
+def run_tool(name, *arguments, expect_exit=0):
+    """Runs a program to its end and asserts its exit code. Gives its output and its errors."""
+    done = subprocess.run(
+        [path_of(name), *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=CHECK_SECS / 2,
+    )
+    said = (done.stdout + done.stderr)[-300:]
+    assert done.returncode == expect_exit, f"{name} exits {done.returncode}, says {said!r}"
+    return done.stdout, done.stderr
