@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A bucket that is full goes on in a spill bucket (`next`). The index grows when it holds more
-//! than [`LOAD`] items a bucket, spill buckets counted, so that it costs at most 64/8.5 = 7.5 B an
+//! than 8.5 items a bucket, spill buckets counted, so that it costs at most 64/8.5 = 7.5 B an
 //! item once it has outgrown its first page.
 //!
 //! Bits of a hash: the lowest 8 choose the shard, the upper 8 are the tag, what lies between

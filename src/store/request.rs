@@ -3,7 +3,7 @@
 
 use crate::clock::Expiry;
 
-/// A key of 1 to [`KEY_LEN_MAX`] bytes with its hash.
+/// A key of 1 to [`crate::limits::KEY_LEN_MAX`] bytes with its hash.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub(super) bytes: &'a [u8],
