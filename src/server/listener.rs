@@ -28,6 +28,9 @@ pub(super) enum Listener {
     Tcp(TcpListener, SocketAddr),
     /// Bound to this file.
     Unix(UnixListener, SocketFile),
+    /// Refuses with these errors, last first, before it accepts.
+    #[cfg(test)]
+    Faulty(std::cell::RefCell<Vec<Errno>>, Box<Listener>),
 }
 
 /// The file of a unix socket; dropping it removes the file if it is still the one that was bound.
@@ -46,6 +49,11 @@ impl Listener {
             Listener::Unix(listener, _) => {
                 listener.accept().map(|(stream, _)| Stream::Unix(stream))
             }
+            #[cfg(test)]
+            Listener::Faulty(faults, listener) => match faults.borrow_mut().pop() {
+                Some(fault) => Err(fault.into()),
+                None => listener.accept(),
+            },
         }
     }
 
@@ -54,6 +62,8 @@ impl Listener {
         match self {
             Listener::Tcp(_, address) => Some(*address),
             Listener::Unix(..) => None,
+            #[cfg(test)]
+            Listener::Faulty(_, listener) => listener.address(),
         }
     }
 
@@ -62,6 +72,8 @@ impl Listener {
         match self {
             Listener::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
             Listener::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            #[cfg(test)]
+            Listener::Faulty(_, listener) => listener.register(registry, token),
         }
     }
 }
@@ -71,6 +83,8 @@ impl std::fmt::Display for Listener {
         match self {
             Listener::Tcp(_, address) => address.fmt(f),
             Listener::Unix(_, file) => file.path.display().fmt(f),
+            #[cfg(test)]
+            Listener::Faulty(_, listener) => listener.fmt(f),
         }
     }
 }

@@ -72,6 +72,10 @@ struct Server {
 
 impl Server {
     fn start(options: &Options) -> Server {
+        Server::start_on(options, listener::bind(options).expect("bound"))
+    }
+
+    fn start_on(options: &Options, listeners: Vec<Listener>) -> Server {
         let store = Store::new(&store::Options {
             memory_bytes: 64 << 20,
             item_size_max: 4 << 20,
@@ -90,7 +94,6 @@ impl Server {
             options: session::Options { shutdown: true, ..session::Options::default() },
             verbosity: 0.into(),
         });
-        let listeners = listener::bind(options).expect("bound");
         let address = listeners[0].address();
         let mut acceptor =
             Acceptor::start(options, listeners, Arc::clone(&shared)).expect("started");
@@ -432,4 +435,28 @@ fn run_tells_its_port_and_pid() {
     expect_end(&mut client);
     running.join().expect("no panic").expect("no error");
     assert!(!pid_file.exists());
+}
+
+/// Bad inputs, item 20: accept fails many times in a row, with each error that it can fail with, and
+/// the client that waits is served all the same.
+#[test]
+fn accept_errors_in_a_row_item_20() {
+    use Errno::{EBADMSG, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO};
+
+    for maxconns_fast in [true, false] {
+        let options = Options { maxconns_fast, ..options() };
+        let mut listeners = listener::bind(&options).expect("bound");
+        let waits = [ENFILE, ENOBUFS, ENOMEM, EBADMSG];
+        let goes_on = [ECONNABORTED, EINTR, EPROTO].repeat(100);
+        let mut faults = [waits.repeat(3), goes_on].concat();
+        // With maxconns_fast this one turns a client away instead of waiting.
+        faults.extend((!maxconns_fast).then_some(EMFILE));
+        listeners[0] = Listener::Faulty(faults.into(), Box::new(listeners.remove(0)));
+        let server = Server::start_on(&options, listeners);
+        check(&mut server.connect(), b"get a\r\n", b"END\r\n");
+        let suspended = server.total(Counter::ListenDisabledNum);
+        assert_eq!(suspended, 12 + u64::from(!maxconns_fast), "waits once for each of those");
+        assert!(server.total(Counter::TimeInListenDisabledUs) >= 12 * 1000);
+        server.stop();
+    }
 }
