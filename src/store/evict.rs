@@ -9,7 +9,8 @@
 //! Between classes pages move by marginal benefit: a class that has evicted a page's worth of
 //! items asks for another page, and gets it from the class whose evicted keys are missed least
 //! (`ghost`), if its own are missed more than [`MOVE_FACTOR`] times as often. A class that has
-//! nothing to evict takes a page in any case.
+//! nothing to evict takes a page in any case. And before anything is evicted, a class with a whole
+//! page's worth of free chunks gives a page: the few items in it move together.
 //!
 //! An item of several chunks has its turn with the first of them.
 #![forbid(unsafe_code)]
@@ -36,6 +37,15 @@ const PASSED_MAX: usize = 2048;
 pub(super) struct Hand {
     page: usize,
     chunk: usize,
+}
+
+/// What the hand may free.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Free {
+    /// What is expired or flushed, and what must go for want of room.
+    Any,
+    /// What is expired or flushed (`-M`).
+    Gone,
 }
 
 impl Shard {
@@ -122,7 +132,7 @@ impl Shard {
             return;
         }
         if !self.settings.evictions {
-            self.advance_hand(class, now, false);
+            self.advance_hand(class, now, Free::Gone);
             return;
         }
         if self.wants_page(class)
@@ -131,7 +141,7 @@ impl Shard {
         {
             return;
         }
-        if self.advance_hand(class, now, true) {
+        if self.advance_hand(class, now, Free::Any) {
             return;
         }
         for donor in self.donors(Some(class)) {
@@ -192,9 +202,9 @@ impl Shard {
         true
     }
 
-    /// Moves the hand until a chunk of `class` is free. Without `may_evict` only what is gone
-    /// already is freed. False: nothing could be freed.
-    fn advance_hand(&mut self, class: ClassId, now: Secs, may_evict: bool) -> bool {
+    /// Moves the hand until a chunk of `class` is free. False: nothing could be freed.
+    fn advance_hand(&mut self, class: ClassId, now: Secs, free: Free) -> bool {
+        let may_evict = free == Free::Any;
         let mut chances = CHANCES_MAX;
         let mut least_used: Option<(u8, Ref)> = None;
         for _ in 0..PASSED_MAX {

@@ -73,16 +73,7 @@ struct Model {
 
 impl Model {
     fn new(case: Case, seed: u64) -> Model {
-        let options = Options {
-            memory_bytes: case.memory_bytes,
-            item_size_max: case.item_size_max,
-            growth_factor: 1.08,
-            chunk_space_min: 12,
-            evictions: case.evictions,
-            cas: true,
-            large_pages: false,
-            threads: 2,
-        };
+        let options = options(case.memory_bytes, case.item_size_max, case.evictions);
         let shape = Shape {
             page_bytes: SMALL_PAGE_BYTES,
             shards: case.shards,
@@ -427,6 +418,19 @@ impl Model {
     }
 }
 
+fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Options {
+    Options {
+        memory_bytes,
+        item_size_max,
+        growth_factor: 1.08,
+        chunk_space_min: 12,
+        evictions,
+        cas: true,
+        large_pages: false,
+        threads: 2,
+    }
+}
+
 fn steps() -> usize {
     std::env::var("NUTHATCH_MODEL_STEPS")
         .ok()
@@ -500,16 +504,7 @@ fn model_of_many_small_items_and_a_growing_index() {
 /// spill pages stay as long as one of their buckets is in use.
 #[test]
 fn a_lowered_limit_shrinks_the_index() {
-    let options = Options {
-        memory_bytes: 64 << 20,
-        item_size_max: 1 << 20,
-        growth_factor: 1.08,
-        chunk_space_min: 12,
-        evictions: true,
-        cas: true,
-        large_pages: false,
-        threads: 2,
-    };
+    let options = options(64 << 20, 1 << 20, true);
     let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
     let meta = Meta { flags: 0, expiry: Expiry::NEVER };
     for number in 0..1_000_000u32 {
