@@ -87,6 +87,11 @@ pub const ITEM_SIZE_MAX: usize = 1 << 30;
 /// Smallest `-m`, bytes.
 pub const MEMORY_MIN_BYTES: usize = 2 << 20;
 
+/// Smallest and largest `cache_memlimit`, megabytes (memcached's own bounds; text, section 7).
+pub const MEMORY_LIMIT_MIN_MEGABYTES: u32 = 8;
+/// See [`MEMORY_LIMIT_MIN_MEGABYTES`].
+pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
+
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;
 

@@ -6,14 +6,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use log::LevelFilter;
 
 use crate::clock::Secs;
+use crate::limits::{MEMORY_LIMIT_MAX_MEGABYTES, MEMORY_LIMIT_MIN_MEGABYTES};
 use crate::metrics::Counter;
 use crate::protocol::Reply;
 use crate::protocol::request::ShutdownMode;
 use crate::session::{Shared, Turn};
-
-/// Smallest and largest `cache_memlimit`, megabytes.
-const MEMORY_LIMIT_MIN_MEGABYTES: u32 = 8;
-const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 
 /// More than this has no further effect.
 const VERBOSITY_MAX: u32 = 2;
