@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nuthatch::clock::{Expiry, Secs};
-use nuthatch::store::{Meta, Mode, Options, Store};
+use nuthatch::store::{Meta, Options, Store, Terms};
 
 const NOW: Secs = Secs(100);
-const META: Meta = Meta { flags: 0, expiry: Expiry::NEVER };
+const META: Meta = Meta { flags: 0, expiry: Expiry::NEVER, is_binary_key: false };
 const VALUE: [u8; 100] = [b'v'; 100];
 
 /// A prime, so that a walk in steps of it visits every key of the sizes used here.
@@ -43,7 +43,7 @@ fn keys(count: usize) -> Vec<[u8; 16]> {
 
 fn fill(store: &Store, keys: &[[u8; 16]]) {
     for key in keys {
-        let stored = store.store(Mode::Set, &store.key(key), META, &VALUE, NOW);
+        let stored = store.store(&Terms::default(), &store.key(key), META, &VALUE, NOW);
         assert!(stored.is_ok());
     }
 }
@@ -78,7 +78,7 @@ fn set(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(name), |b| {
             b.iter(|| {
                 at = (at + STEP) % count;
-                store.store(Mode::Set, &store.key(&keys[at]), META, black_box(&VALUE), NOW)
+                store.store(&Terms::default(), &store.key(&keys[at]), META, black_box(&VALUE), NOW)
             });
         });
     }

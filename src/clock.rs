@@ -23,7 +23,7 @@ const RELATIVE_MAX_SECS: i64 = 60 * 60 * 24 * 30;
 pub struct Secs(pub u32);
 
 /// The second from which an item is gone, as an item stores it; 0 stands for never.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expiry(pub u32);
 
 impl Expiry {

@@ -6,7 +6,7 @@ use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
 use crate::session::{Output, Session, Step, Turn, Want, admin, stats};
-use crate::store::{Arith, Direction, Miss};
+use crate::store::{Direction, Kept, Miss, NoSum, Sum};
 
 impl Session {
     /// Executes a request; `data` is what follows its line.
@@ -69,15 +69,17 @@ pub(super) fn count_miss(counters: &Counters, misses: Counter, miss: Miss) {
 
 fn delete(key: &[u8], turn: &Turn<'_>) -> Reply {
     let store = &turn.shared.store;
-    match store.delete(&store.key(key), turn.now.secs) {
-        Ok(()) => {
-            turn.counters.bump(Counter::DeleteHits);
-            Reply::Deleted
-        }
-        Err(miss) => {
-            count_miss(turn.counters, Counter::DeleteMisses, miss);
-            Reply::NotFound
-        }
+    let kept = store.delete(&store.key(key), None, turn.now.secs).err();
+    count_delete(kept, turn.counters);
+    if kept.is_none() { Reply::Deleted } else { Reply::NotFound }
+}
+
+/// Counts a removal that came to this end.
+pub(super) fn count_delete(kept: Option<Kept>, counters: &Counters) {
+    match kept {
+        None => counters.bump(Counter::DeleteHits),
+        Some(Kept::Miss(miss)) => count_miss(counters, Counter::DeleteMisses, miss),
+        Some(Kept::Mismatch | Kept::NoMemory) => counters.bump(Counter::DeleteMisses),
     }
 }
 
@@ -105,23 +107,29 @@ fn arith(
     turn: &Turn<'_>,
 ) -> Step {
     let store = &turn.shared.store;
+    let sum = Sum::plain(direction, delta);
+    let summed = store.arith(&store.key(key), &sum, turn.now.secs, |_, number| number.value);
+    count_sum(direction, summed.err(), turn.counters);
+    match summed {
+        Ok(value) if !noreply => number_line(out.bytes(), value),
+        Ok(_) => {}
+        Err(NoSum::Miss(_) | NoSum::Mismatch) => answer(Reply::NotFound, noreply, out),
+        Err(NoSum::NonNumeric) => answer(Reply::NonNumeric, noreply, out),
+        Err(NoSum::NoMemory | NoSum::NoMemoryForNew) => answer(Reply::NoMemory, noreply, out),
+    }
+    Step::on(0)
+}
+
+/// Counts a change of a number that came to this end. One that was made anew counts as neither hit
+/// nor miss: do not call for that.
+pub(super) fn count_sum(direction: Direction, failed: Option<NoSum>, counters: &Counters) {
     let (hits, misses) = match direction {
         Direction::Incr => (Counter::IncrHits, Counter::IncrMisses),
         Direction::Decr => (Counter::DecrHits, Counter::DecrMisses),
     };
-    match store.arith(&store.key(key), direction, delta, turn.now.secs) {
-        Arith::Value { value, .. } => {
-            turn.counters.bump(hits);
-            if !noreply {
-                number_line(out.bytes(), value);
-            }
-        }
-        Arith::Miss(miss) => {
-            count_miss(turn.counters, misses, miss);
-            answer(Reply::NotFound, noreply, out);
-        }
-        Arith::NonNumeric => answer(Reply::NonNumeric, noreply, out),
-        Arith::NoMemory => answer(Reply::NoMemory, noreply, out),
+    match failed {
+        None => counters.bump(hits),
+        Some(NoSum::Miss(miss)) => count_miss(counters, misses, miss),
+        Some(_) => {}
     }
-    Step::on(0)
 }

@@ -153,7 +153,7 @@ impl Session {
                 State::Line => self.line(rest, out, turn),
                 State::Keys(retrieval) => self.keys(retrieval, rest, out, turn),
                 State::Value(_) => self.take_value(rest, out, turn),
-                State::Swallow(swallow) => self.swallow(swallow, rest, out),
+                State::Swallow(_) => self.swallow(rest, out),
                 State::SkipLine => self.skip_line(rest),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };

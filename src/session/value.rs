@@ -1,4 +1,4 @@
-//! Data blocks: the value of a storage command on its way into its item, or into nowhere.
+//! Values on their way into an item, or into nowhere: what storing commands of all dialects share.
 #![forbid(unsafe_code)]
 
 use std::io::IoSliceMut;
@@ -11,18 +11,73 @@ use crate::metrics::{Counter, Counters};
 use crate::protocol::Reply;
 use crate::protocol::request::{StoreLine, StoreVerb};
 use crate::session::{Output, Session, State, Step, Turn, Want};
-use crate::store::{Key, Meta, Mode, Outcome, Refusal, Upload};
+use crate::store::{Meta, Mode, Outcome, Refusal, Terms, Upload};
 
 /// What a data block ends in.
 const BLOCK_END: &[u8; 2] = b"\r\n";
+
+/// A store whose value begins behind its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Storing<'a> {
+    pub(super) terms: Terms,
+    pub(super) key: &'a [u8],
+    pub(super) meta: Meta,
+    pub(super) value_len: usize,
+}
+
+/// How a store is told of, in the dialect in which it was asked for.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// A line of the classic protocol.
+    Text {
+        /// Nothing is told.
+        noreply: bool,
+    },
+}
+
+/// What there is to tell of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It was carried out, or its condition did not hold.
+    Outcome(Outcome),
+    /// It found no memory, or is too large.
+    Refused(Refusal),
+    /// It found no memory for all of a value that had begun to arrive.
+    Abandoned,
+    /// Its block does not end where it should.
+    BadChunk,
+}
+
+impl Then {
+    /// What follows the value.
+    fn end(&self) -> &'static [u8] {
+        match self {
+            Then::Text { .. } => BLOCK_END,
+        }
+    }
+
+    /// Whether an item that could not be replaced must not be found any more (text, section 4, rule 8).
+    fn forgets(&self, mode: Mode, compare: Option<u64>) -> bool {
+        match self {
+            Then::Text { .. } => mode == Mode::Set && compare.is_none(),
+        }
+    }
+
+    /// Appends the answer.
+    fn tell(&self, told: Told, out: &mut Output) {
+        match self {
+            Then::Text { noreply } => answer(reply(told), *noreply, out),
+        }
+    }
+}
 
 /// A value that goes straight into its item as it comes, and the end of its block.
 #[derive(Debug)]
 pub(super) struct Arriving {
     upload: Upload,
-    mode: Mode,
-    noreply: bool,
-    /// What has come of the two bytes behind the value.
+    terms: Terms,
+    then: Then,
+    /// What has come of the bytes behind the value. Full from the start where there are none.
     end: ArrayVec<u8, 2>,
 }
 
@@ -55,14 +110,22 @@ impl Arriving {
 }
 
 /// A block that is thrown away, and the answer that comes after it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Swallow {
     remaining: u64,
-    reply: Option<Reply>,
+    after: After,
+}
+
+/// What is said once a block has been thrown away.
+#[derive(Debug)]
+enum After {
+    Nothing,
+    Reply(Reply),
+    Told(Box<Then>, Told),
 }
 
 impl Session {
-    /// A storage command whose data block begins `data`.
+    /// A storage command of the classic protocol whose data block begins `data`.
     pub(super) fn store(
         &mut self,
         line: &StoreLine<'_>,
@@ -71,40 +134,68 @@ impl Session {
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
+        let expiry = turn.now.expiry(line.exptime);
+        let storing = Storing {
+            terms: terms(line.verb),
+            key: line.key,
+            meta: Meta { flags: line.flags, expiry, is_binary_key: false },
+            value_len: line.value_len,
+        };
+        self.store_value(&storing, &Then::Text { noreply }, data, out, turn)
+    }
+
+    /// Stores a value that begins `data`, at once if all of it is there.
+    pub(super) fn store_value(
+        &mut self,
+        storing: &Storing<'_>,
+        then: &Then,
+        data: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
         let (store, now) = (&turn.shared.store, turn.now.secs);
-        let key = store.key(line.key);
-        let meta = Meta { flags: line.flags, expiry: turn.now.expiry(line.exptime) };
-        let mode = mode(line.verb);
-        let is_there = line.value_len <= COPY_VALUE_MAX
-            && data.get(line.value_len..line.block_len()) == Some(BLOCK_END);
+        let Storing { ref terms, key, meta, value_len } = *storing;
+        let key = store.key(key);
+        let block_len = value_len + then.end().len();
+        let is_there =
+            value_len <= COPY_VALUE_MAX && data.get(value_len..block_len) == Some(then.end());
         let refusal = if is_there {
-            match store.store(mode, &key, meta, &data[..line.value_len], now) {
+            match store.store(terms, &key, meta, &data[..value_len], now) {
                 Ok(outcome) => {
                     turn.counters.bump(Counter::CmdSet);
-                    answer(count(mode, outcome, turn.counters), noreply, out);
-                    return Step::on(line.block_len());
+                    count(terms, outcome, turn.counters);
+                    then.tell(Told::Outcome(outcome), out);
+                    return Step::on(block_len);
                 }
                 Err(refusal) => refusal,
             }
         } else {
-            match store.reserve(&key, meta, line.value_len, now) {
+            match store.reserve(terms, &key, meta, value_len, now) {
                 Ok(upload) => {
                     turn.counters.bump(Counter::CmdSet);
-                    let end = ArrayVec::new();
-                    self.state = State::Value(Box::new(Arriving { upload, mode, noreply, end }));
+                    let there = BLOCK_END.len() - then.end().len();
+                    let end = BLOCK_END[..there].iter().copied().collect();
+                    let (terms, then) = (*terms, then.clone());
+                    self.state = State::Value(Box::new(Arriving { upload, terms, then, end }));
                     return Step::on(0);
                 }
                 Err(refusal) => refusal,
             }
         };
-        let reply = refused(refusal, mode, &key, turn);
-        self.start_swallow(line.value_len as u64 + 2, reply, noreply)
+        // The client must not find what was there before.
+        if then.forgets(terms.mode, terms.compare) {
+            store.forget(&key, now);
+        }
+        count_refusal(refusal, turn.counters);
+        let after = After::Told(Box::new(then.clone()), Told::Refused(refusal));
+        self.state = State::Swallow(Swallow { remaining: block_len as u64, after });
+        Step::on(0)
     }
 
     /// Throws the next `len` bytes away, then answers.
     pub(super) fn start_swallow(&mut self, len: u64, reply: Reply, noreply: bool) -> Step {
-        let reply = (!noreply).then_some(reply);
-        self.state = State::Swallow(Swallow { remaining: len, reply });
+        let after = if noreply { After::Nothing } else { After::Reply(reply) };
+        self.state = State::Swallow(Swallow { remaining: len, after });
         Step::on(0)
     }
 
@@ -121,20 +212,26 @@ impl Session {
             let taken = before - arriving.missing_bytes();
             return self.give_up_value(turn).behind(taken as usize);
         };
-        if !arriving.end.is_full() {
+        if arriving.missing_bytes() > 0 {
             return Step { consumed, want: Some(Want::Input) };
         }
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
-            let Arriving { upload, mode, noreply, end } = *arriving;
-            let reply = if end.as_slice() == BLOCK_END {
-                match turn.shared.store.commit(upload, mode, turn.now.secs) {
-                    Ok(outcome) => count(mode, outcome, turn.counters),
-                    Err(refusal) => count_refusal(refusal, turn.counters),
+            let Arriving { upload, terms, then, end } = *arriving;
+            let told = if end.as_slice() == BLOCK_END {
+                match turn.shared.store.commit(upload, &terms, turn.now.secs) {
+                    Ok(outcome) => {
+                        count(&terms, outcome, turn.counters);
+                        Told::Outcome(outcome)
+                    }
+                    Err(refusal) => {
+                        count_refusal(refusal, turn.counters);
+                        Told::Refused(refusal)
+                    }
                 }
             } else {
-                Reply::BadChunk
+                Told::BadChunk
             };
-            answer(reply, noreply, out);
+            then.tell(told, out);
         }
         Step::on(consumed)
     }
@@ -142,25 +239,30 @@ impl Session {
     /// No memory for the rest of a value: what has come is freed, what comes is thrown away. The
     /// old item stays (text, section 4, rule 9).
     fn give_up_value(&mut self, turn: &Turn<'_>) -> Step {
-        let State::Value(arriving) = &self.state else { return Step::on(0) };
-        let (missing, noreply) = (arriving.missing_bytes(), arriving.noreply);
-        turn.counters.bump(Counter::StoreNoMemory);
-        self.start_swallow(missing, Reply::NoMemoryReading, noreply)
+        if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
+            let remaining = arriving.missing_bytes();
+            turn.counters.bump(Counter::StoreNoMemory);
+            let after = After::Told(Box::new(arriving.then), Told::Abandoned);
+            self.state = State::Swallow(Swallow { remaining, after });
+        }
+        Step::on(0)
     }
 
     /// Amid a block that goes nowhere. The answer must not come before all of it has, lest a
     /// client that waits for its answer with half of the block unsent takes it for the next one's.
-    pub(super) fn swallow(&mut self, swallow: Swallow, rest: &[u8], out: &mut Output) -> Step {
+    pub(super) fn swallow(&mut self, rest: &[u8], out: &mut Output) -> Step {
+        let State::Swallow(swallow) = &mut self.state else { return Step::on(0) };
         let consumed = usize::try_from(swallow.remaining).unwrap_or(usize::MAX).min(rest.len());
-        let remaining = swallow.remaining - consumed as u64;
-        if remaining > 0 {
-            self.state = State::Swallow(Swallow { remaining, ..swallow });
+        swallow.remaining -= consumed as u64;
+        if swallow.remaining > 0 {
             return Step { consumed, want: Some(Want::Input) };
         }
-        self.state = State::Line;
-        if let Some(reply) = swallow.reply {
-            answer(reply, false, out);
+        match &swallow.after {
+            After::Nothing => {}
+            After::Reply(reply) => answer(*reply, false, out),
+            After::Told(then, told) => then.tell(*told, out),
         }
+        self.state = State::Line;
         Step::on(consumed)
     }
 }
@@ -182,44 +284,46 @@ pub(super) fn log_answer(reply: Reply) {
     log::log!(level, "> {}", reply.line().trim_ascii_end().escape_ascii());
 }
 
-fn mode(verb: StoreVerb) -> Mode {
+fn terms(verb: StoreVerb) -> Terms {
     match verb {
-        StoreVerb::Set => Mode::Set,
-        StoreVerb::Add => Mode::Add,
-        StoreVerb::Replace => Mode::Replace,
-        StoreVerb::Append => Mode::Append,
-        StoreVerb::Prepend => Mode::Prepend,
-        StoreVerb::Cas(unique) => Mode::Cas(unique),
+        StoreVerb::Set => Mode::Set.into(),
+        StoreVerb::Add => Mode::Add.into(),
+        StoreVerb::Replace => Mode::Replace.into(),
+        StoreVerb::Append => Mode::Append.into(),
+        StoreVerb::Prepend => Mode::Prepend.into(),
+        StoreVerb::Cas(unique) => Terms { compare: Some(unique), ..Terms::default() },
     }
 }
 
-fn count(mode: Mode, outcome: Outcome, counters: &Counters) -> Reply {
-    let (reply, counter) = match outcome {
-        Outcome::Stored { .. } => (Reply::Stored, Counter::CasHits),
-        Outcome::NotStored => return Reply::NotStored,
-        Outcome::Exists => (Reply::Exists, Counter::CasBadval),
-        Outcome::NotFound => (Reply::NotFound, Counter::CasMisses),
-    };
-    if matches!(mode, Mode::Cas(_)) {
-        counters.bump(counter);
+/// What the classic protocol says of a store.
+fn reply(told: Told) -> Reply {
+    match told {
+        Told::Outcome(Outcome::Stored { .. }) => Reply::Stored,
+        Told::Outcome(Outcome::NotStored) => Reply::NotStored,
+        Told::Outcome(Outcome::Exists) => Reply::Exists,
+        Told::Outcome(Outcome::NotFound) => Reply::NotFound,
+        Told::Refused(Refusal::TooLarge) => Reply::TooLarge,
+        Told::Refused(Refusal::NoMemory) => Reply::NoMemoryStoring,
+        Told::Abandoned => Reply::NoMemoryReading,
+        Told::BadChunk => Reply::BadChunk,
     }
-    reply
 }
 
-/// A store that got no item. After a failed `set` the client must not find what was there before
-/// (text, section 4, rule 8).
-fn refused(refusal: Refusal, mode: Mode, key: &Key<'_>, turn: &Turn<'_>) -> Reply {
-    if mode == Mode::Set {
-        turn.shared.store.forget(key, turn.now.secs);
+fn count(terms: &Terms, outcome: Outcome, counters: &Counters) {
+    if terms.compare.is_none() {
+        return;
     }
-    count_refusal(refusal, turn.counters)
+    match outcome {
+        Outcome::Stored { .. } => counters.bump(Counter::CasHits),
+        Outcome::Exists => counters.bump(Counter::CasBadval),
+        Outcome::NotFound => counters.bump(Counter::CasMisses),
+        Outcome::NotStored => {}
+    }
 }
 
-fn count_refusal(refusal: Refusal, counters: &Counters) -> Reply {
-    let (reply, counter) = match refusal {
-        Refusal::TooLarge => (Reply::TooLarge, Counter::StoreTooLarge),
-        Refusal::NoMemory => (Reply::NoMemoryStoring, Counter::StoreNoMemory),
-    };
-    counters.bump(counter);
-    reply
+fn count_refusal(refusal: Refusal, counters: &Counters) {
+    counters.bump(match refusal {
+        Refusal::TooLarge => Counter::StoreTooLarge,
+        Refusal::NoMemory => Counter::StoreNoMemory,
+    });
 }

@@ -4,64 +4,99 @@
 use super::arena::Ref;
 use super::item::Mark;
 use super::shard::{Payload, Shard};
-use super::{Arith, Direction, Key, Meta};
+use super::{Created, Direction, Kept, Key, Meta, NoSum, Number, Sum};
 use crate::clock::Secs;
 
 impl Shard {
-    /// incr and decr (text, section 6).
+    /// incr and decr (text, section 6; meta, section 7). Answers the item with its number.
     pub(super) fn arith(
         &mut self,
         key: &Key<'_>,
-        direction: Direction,
-        delta: u64,
+        sum: &Sum,
         now: Secs,
-    ) -> Arith {
-        let (_, item) = match self.lookup(key, now) {
-            Ok(found) => found,
-            Err(miss) => return Arith::Miss(miss),
+    ) -> Result<(Ref, Number), NoSum> {
+        let item = match (self.lookup(key, now), sum.create) {
+            (Ok((_, item)), _) => item,
+            (Err(_), Some(created)) => return self.create_number(key, created, sum.cas, now),
+            (Err(miss), None) => return Err(NoSum::Miss(miss)),
         };
         let chunk = self.slab.chunk(item);
-        if chunk.has(Mark::CHAINED) {
-            return Arith::NonNumeric;
+        if chunk.has(Mark::CHAINED) || chunk.value_len() == 0 {
+            return Err(NoSum::NonNumeric);
         }
-        let Some(old) = number(self.first_piece(item)) else { return Arith::NonNumeric };
-        let value = match direction {
-            Direction::Incr => old.wrapping_add(delta),
-            Direction::Decr => old.saturating_sub(delta),
+        if sum.compare != 0 && sum.compare != self.cas_of(item) {
+            return Err(NoSum::Mismatch);
+        }
+        let old = number(self.first_piece(item)).ok_or(NoSum::NonNumeric)?;
+        let value = match sum.direction {
+            Direction::Incr => old.wrapping_add(sum.delta),
+            Direction::Decr => old.saturating_sub(sum.delta),
         };
-        let cas = self.take_cas();
         let class = self.slab.class_of(item);
-        match direction {
+        match sum.direction {
             Direction::Incr => self.class_mut(class).incr_hits += 1,
             Direction::Decr => self.class_mut(class).decr_hits += 1,
         }
+        // The number is taken even if the client's own takes its place.
+        let next = self.new_cas(None);
+        let cas = if self.settings.cas { sum.cas.unwrap_or(next) } else { 0 };
         let mut digits = itoa::Buffer::new();
-        if self.put_number(key, item, digits.format(value).as_bytes(), cas, now) {
-            Arith::Value { value, cas }
-        } else {
-            Arith::NoMemory
-        }
+        let item = self.put_number(key, item, digits.format(value).as_bytes(), cas, now);
+        item.map(|item| (item, Number { value, is_new: false })).map_err(|_| NoSum::NoMemory)
     }
 
     /// Puts a number's text in the place of the old value, padded with spaces when it is shorter.
-    fn put_number(&mut self, key: &Key<'_>, item: Ref, digits: &[u8], cas: u64, now: Secs) -> bool {
+    fn put_number(
+        &mut self,
+        key: &Key<'_>,
+        item: Ref,
+        digits: &[u8],
+        cas: u64,
+        now: Secs,
+    ) -> Result<Ref, Kept> {
         let chunk = self.slab.chunk(item);
         if digits.len() <= chunk.value_len() && !chunk.has(Mark::PINNED) {
             self.fill(item, 0, Payload::Bytes(digits));
             self.pad(item, digits.len());
-            chunk.set_cas(cas);
             let access = self.tick(now);
             self.slab.chunk(item).set_access(access);
-            return true;
+            return self.give_cas(key, item, cas, now);
         }
-        let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry() };
-        let header = self.header(key, meta, digits.len(), now);
-        let Some(new) = self.build(&header, now) else {
-            return false;
-        };
-        self.fill(new, 0, Payload::Bytes(digits));
-        self.slab.chunk(new).set_cas(cas);
-        self.link(key, new, now).is_ok()
+        let is_binary_key = chunk.has(Mark::BINARY_KEY);
+        let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key };
+        self.put_new(key, meta, digits, cas, now)
+    }
+
+    fn create_number(
+        &mut self,
+        key: &Key<'_>,
+        created: Created,
+        cas: Option<u64>,
+        now: Secs,
+    ) -> Result<(Ref, Number), NoSum> {
+        let Created { initial, expiry, is_binary_key } = created;
+        let cas = self.new_cas(cas);
+        let meta = Meta { flags: 0, expiry, is_binary_key };
+        let mut digits = itoa::Buffer::new();
+        let item = self.put_new(key, meta, digits.format(initial).as_bytes(), cas, now);
+        let number = Number { value: initial, is_new: true };
+        item.map(|item| (item, number)).map_err(|_| NoSum::NoMemoryForNew)
+    }
+
+    /// Makes a new item the item of its key, with the unique `cas`.
+    pub(super) fn put_new(
+        &mut self,
+        key: &Key<'_>,
+        meta: Meta,
+        value: &[u8],
+        cas: u64,
+        now: Secs,
+    ) -> Result<Ref, Kept> {
+        let header = self.header(key, meta, value.len(), Some(cas), now);
+        let item = self.build(&header, now).ok_or(Kept::NoMemory)?;
+        self.fill(item, 0, Payload::Bytes(value));
+        self.slab.chunk(item).set_cas(cas);
+        self.link(key, item, now).map(|()| item).map_err(|_| Kept::NoMemory)
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::arena::Ref;
 use super::class::ClassId;
-use super::item::{Chunk, HEADER_BYTES, Header, Mark, fixed_bytes};
+use super::item::{Chunk, HEADER_BYTES, Header, Mark};
 use super::shard::{Payload, Shard};
 use crate::clock::Secs;
 
@@ -80,7 +80,7 @@ impl Shard {
     /// have to be several.
     fn cut(&self, header: &Header<'_>) -> (ClassId, Option<usize>) {
         let sizes = self.slab.sizes();
-        let fixed = |is_chained| fixed_bytes(header.key.len(), header.flags, is_chained);
+        let fixed = |is_chained| header.fixed_bytes(is_chained);
         if let Some(class) = sizes.class_for(fixed(false) + header.value_len) {
             return (class, None);
         }

@@ -11,7 +11,7 @@ use super::arena::Ref;
 use super::item::{Chunk, Mark};
 use super::shard::Shard;
 use crate::buf::Region;
-use crate::clock::Expiry;
+use crate::clock::{Expiry, Secs};
 use crate::limits::IO_SLICES_MAX;
 
 /// An item as the visitor of a lookup sees it, under the shard's lock.
@@ -19,6 +19,7 @@ pub struct Hit<'a> {
     pub(super) store: &'a Arc<Store>,
     pub(super) shard: &'a mut Shard,
     pub(super) item: Ref,
+    pub(super) is_new: bool,
 }
 
 impl Hit<'_> {
@@ -29,7 +30,73 @@ impl Hit<'_> {
 
     /// The CAS unique; 0 when the store runs without CAS.
     pub fn cas(&self) -> u64 {
-        if self.shard.settings.cas { self.chunk().cas() } else { 0 }
+        self.shard.cas_of(self.item)
+    }
+
+    /// Whether this lookup has made the item.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Seconds since the item was stored or hit.
+    pub fn idle_secs(&mut self, now: Secs) -> u32 {
+        self.shard.tick(now).saturating_sub(self.chunk().access())
+    }
+
+    /// Whether the item has been hit since it was stored.
+    pub fn is_fetched(&self) -> bool {
+        self.chunk().has(Mark::FETCHED)
+    }
+
+    /// Whether the value was marked stale (meta, section 6).
+    pub fn is_stale(&self) -> bool {
+        self.chunk().is_stale()
+    }
+
+    /// Whether a client has been told to refill the item.
+    pub fn is_token_sent(&self) -> bool {
+        self.chunk().is_token_sent()
+    }
+
+    /// Takes note that a client is told to refill the item.
+    pub fn send_token(&mut self) {
+        self.chunk().set_token_sent();
+    }
+
+    /// Whether the key was given in base64 when the item was stored.
+    pub fn is_binary_key(&self) -> bool {
+        self.chunk().has(Mark::BINARY_KEY)
+    }
+
+    /// Slab class of the item's chunks.
+    pub fn class_id(&self) -> u8 {
+        self.shard.slab.class_of(self.item).0
+    }
+
+    /// Bytes that the item asked for: header, key and value.
+    pub fn size(&self) -> usize {
+        self.chunk().requested_bytes()
+    }
+
+    /// Gives the item a new expiry.
+    pub fn set_expiry(&mut self, expiry: Expiry) {
+        self.shard.set_expiry(self.item, expiry);
+    }
+
+    /// Takes note of a hit: for the eviction, and as the item's last access.
+    pub fn note(&mut self, now: Secs) {
+        let access = self.shard.tick(now);
+        self.chunk().note_hit(access);
+    }
+
+    /// Counts the hit for the item's class: of a get, or of a touch.
+    pub fn count(&mut self, kind: HitKind) {
+        let class = self.shard.slab.class_of(self.item);
+        let counters = self.shard.class_mut(class);
+        match kind {
+            HitKind::Get => counters.get_hits += 1,
+            HitKind::Touch => counters.touch_hits += 1,
+        }
     }
 
     /// Length of the value in bytes.
@@ -67,6 +134,15 @@ impl Hit<'_> {
     fn chunk(&self) -> Chunk {
         self.shard.slab.chunk(self.item)
     }
+}
+
+/// What a hit counts as (stats, section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HitKind {
+    /// The value or something of the item was asked for.
+    Get,
+    /// The item got a new expiry.
+    Touch,
 }
 
 /// A pinned value.

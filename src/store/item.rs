@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  0        4        8        12       16   17   18     20
-//!  | cas lo | expiry | access | length | kind|bits|cas hi | flags? | next? here? | key | value |
-//!    u32      u32      u32      u32      u8   u8   u16      u32      u32   u32
+//!  | cas lo | expiry | access | length | kind|bits|cas hi | flags? | wide? | next? here? | key | value |
+//!    u32      u32      u32      u32      u8   u8   u16      u32      u32     u32   u32
 //! ```
 //!
-//! * `cas`: 48 bits; 10 million stores a second would repeat one after 325 days.
+//! * `cas`: 47 bits; 10 million stores a second would repeat one after 162 days. A unique chosen by a
+//!   client that needs more (meta, section 3, `E`) sets the top bit of `cas hi` and has its upper 17
+//!   bits in `wide`.
 //! * `expiry`: see [`Expiry`]. `access`: second of the last store or hit, or the one after the last
 //!   flush where that is later (see `shard`).
-//! * `length`: of the value, 30 bits; the upper two are the meta protocol's stale and win marks.
+//! * `length`: of the value, 30 bits; the upper two say that the item is stale and that somebody was
+//!   told to refill it (meta, section 6).
 //! * `kind`: 0 a free chunk, 1 to 250 an item with a key of that length, 255 a link of a chain.
 //! * `flags`: the client flags, only when they are not zero.
 //! * `next`, `here`: only for a value too large for one chunk: the first link of the chain that it
@@ -38,11 +41,29 @@ pub(super) const HEADER_BYTES: usize = 20;
 /// Bytes of the client flags, where there are any.
 const FLAGS_BYTES: usize = 4;
 
+/// Bytes of `wide`, where there is one.
+const WIDE_BYTES: usize = 4;
+
 /// Bytes of `next` and `here`, where the value goes on in a chain.
 const CHAIN_BYTES: usize = 8;
 
 /// Longest value that the length field can name.
 pub(super) const VALUE_LEN_MAX: usize = (1 << 30) - 1;
+
+/// Bits of a unique that every item has room for.
+const CAS_BITS: u32 = 47;
+
+/// Largest unique that needs no `wide`.
+pub(super) const CAS_NARROW_MAX: u64 = (1 << CAS_BITS) - 1;
+
+/// In `cas hi`: there is a `wide`.
+const CAS_WIDE: u16 = 1 << 15;
+
+/// In `length`: the value is stale.
+const STALE: u32 = 1 << 30;
+
+/// In `length`: a client has been told to refill the item.
+const TOKEN_SENT: u32 = 1 << 31;
 
 const CAS_LOW: usize = 0;
 const EXPIRY: usize = 4;
@@ -59,6 +80,9 @@ const FREE_PREV: usize = 4;
 
 const KIND_FREE: u8 = 0;
 const KIND_LINK: u8 = 255;
+
+/// Where the longest header ends.
+const OPTIONS_END: usize = HEADER_BYTES + FLAGS_BYTES + WIDE_BYTES + CHAIN_BYTES;
 
 const _: () = assert!(CAS_HIGH + 2 == HEADER_BYTES && KIND == LENGTH + 4 && BITS == KIND + 1);
 const _: () = assert!(crate::limits::KEY_LEN_MAX < KIND_LINK as usize);
@@ -80,6 +104,8 @@ impl Mark {
     pub(super) const CHAINED: Mark = Mark(1 << 5);
     /// Somebody reads the value without the lock.
     pub(super) const PINNED: Mark = Mark(1 << 6);
+    /// The key was given in base64, and is to be shown so.
+    pub(super) const BINARY_KEY: Mark = Mark(1 << 7);
 }
 
 /// What a chunk holds.
@@ -100,10 +126,25 @@ pub(super) struct Header<'a> {
     pub key: &'a [u8],
     pub flags: u32,
     pub expiry: Expiry,
+    pub is_binary_key: bool,
+    /// There is to be room for any unique, not only for those that the store hands out.
+    pub is_wide: bool,
     pub access: u32,
     pub value_len: usize,
     /// How many bytes of the value lie in the first chunk, when it goes on in a chain.
     pub here_len: Option<usize>,
+}
+
+impl Header<'_> {
+    /// Bytes of the first chunk beside the value.
+    pub(super) fn fixed_bytes(&self, is_chained: bool) -> usize {
+        let option = |is_there, bytes| if is_there { bytes } else { 0 };
+        HEADER_BYTES
+            + option(self.flags != 0, FLAGS_BYTES)
+            + option(self.is_wide, WIDE_BYTES)
+            + option(is_chained, CHAIN_BYTES)
+            + self.key.len()
+    }
 }
 
 impl Chunk {
@@ -118,13 +159,13 @@ impl Chunk {
     }
 
     fn u32_at(self, at: usize) -> u32 {
-        debug_assert!(at.is_multiple_of(4) && at < HEADER_BYTES + FLAGS_BYTES + CHAIN_BYTES);
+        debug_assert!(at.is_multiple_of(4) && at < OPTIONS_END);
         // SAFETY: inside the chunk and aligned, by the promise given to `new`.
         unsafe { self.0.add(at).cast::<u32>().read() }
     }
 
     fn set_u32(self, at: usize, value: u32) {
-        debug_assert!(at.is_multiple_of(4) && at < HEADER_BYTES + FLAGS_BYTES + CHAIN_BYTES);
+        debug_assert!(at.is_multiple_of(4) && at < OPTIONS_END);
         // SAFETY: as in `u32_at`; the header is only touched under the lock.
         unsafe { self.0.add(at).cast::<u32>().write(value) }
     }
@@ -231,13 +272,21 @@ impl Chunk {
             self.set_u32(at, header.flags);
             at += FLAGS_BYTES;
         }
+        if header.is_wide {
+            self.set_u32(at, 0);
+            at += WIDE_BYTES;
+        }
         if let Some(here_len) = header.here_len {
             bits |= Mark::CHAINED.0;
             self.set_u32(at, 0);
             self.set_u32(at + 4, here_len as u32);
             at += CHAIN_BYTES;
         }
-        self.set_cas(0);
+        if header.is_binary_key {
+            bits |= Mark::BINARY_KEY.0;
+        }
+        self.set_u32(CAS_LOW, 0);
+        self.set_cas_high(if header.is_wide { CAS_WIDE } else { 0 });
         self.set_u32(EXPIRY, header.expiry.0);
         self.set_u32(ACCESS, header.access);
         self.set_u32(LENGTH, header.value_len as u32);
@@ -257,16 +306,70 @@ impl Chunk {
         self.u32_at(LENGTH) as usize & VALUE_LEN_MAX
     }
 
-    pub(super) fn cas(self) -> u64 {
+    /// The bits of the inline unique, with [`CAS_WIDE`] above them.
+    fn cas_high(self) -> u16 {
         // SAFETY: CAS_HIGH is even and inside the header.
-        let high = unsafe { self.0.add(CAS_HIGH).cast::<u16>().read() };
-        u64::from(high) << 32 | u64::from(self.u32_at(CAS_LOW))
+        unsafe { self.0.add(CAS_HIGH).cast::<u16>().read() }
+    }
+
+    fn set_cas_high(self, high: u16) {
+        // SAFETY: CAS_HIGH is even and inside the header, which is only touched under the lock.
+        unsafe { self.0.add(CAS_HIGH).cast::<u16>().write(high) }
+    }
+
+    fn is_wide(self) -> bool {
+        self.cas_high() & CAS_WIDE != 0
+    }
+
+    pub(super) fn cas(self) -> u64 {
+        let high = self.cas_high();
+        let narrow = u64::from(high & !CAS_WIDE) << 32 | u64::from(self.u32_at(CAS_LOW));
+        if high & CAS_WIDE == 0 {
+            return narrow;
+        }
+        u64::from(self.u32_at(self.wide_at())) << CAS_BITS | narrow
+    }
+
+    /// Whether the item has room for this unique.
+    pub(super) fn can_hold_cas(self, cas: u64) -> bool {
+        cas <= CAS_NARROW_MAX || self.is_wide()
     }
 
     pub(super) fn set_cas(self, cas: u64) {
+        debug_assert!(self.can_hold_cas(cas));
+        let wide = self.cas_high() & CAS_WIDE;
         self.set_u32(CAS_LOW, cas as u32);
-        // SAFETY: CAS_HIGH is even and inside the header, which is only touched under the lock.
-        unsafe { self.0.add(CAS_HIGH).cast::<u16>().write((cas >> 32) as u16) }
+        self.set_cas_high(((cas & CAS_NARROW_MAX) >> 32) as u16 | wide);
+        if wide != 0 {
+            self.set_u32(self.wide_at(), (cas >> CAS_BITS) as u32);
+        }
+    }
+
+    pub(super) fn is_stale(self) -> bool {
+        self.u32_at(LENGTH) & STALE != 0
+    }
+
+    /// Whether a client has been told to refill the item.
+    pub(super) fn is_token_sent(self) -> bool {
+        self.u32_at(LENGTH) & TOKEN_SENT != 0
+    }
+
+    pub(super) fn set_token_sent(self) {
+        self.set_u32(LENGTH, self.u32_at(LENGTH) | TOKEN_SENT);
+    }
+
+    /// Takes over what is known of an item beside its header's fields: fetched, stale, token sent.
+    pub(super) fn take_marks(self, other: Chunk) {
+        if other.has(Mark::FETCHED) {
+            self.set(Mark::FETCHED);
+        }
+        let marks = other.u32_at(LENGTH) & (STALE | TOKEN_SENT);
+        self.set_u32(LENGTH, self.u32_at(LENGTH) | marks);
+    }
+
+    /// Marks the value stale; the next client to ask is told to refill it.
+    pub(super) fn make_stale(self) {
+        self.set_u32(LENGTH, self.u32_at(LENGTH) & !TOKEN_SENT | STALE);
     }
 
     pub(super) fn expiry(self) -> Expiry {
@@ -368,8 +471,12 @@ impl Chunk {
         }
     }
 
-    fn chain_at(self) -> usize {
+    fn wide_at(self) -> usize {
         HEADER_BYTES + if self.has(Mark::FLAGS) { FLAGS_BYTES } else { 0 }
+    }
+
+    fn chain_at(self) -> usize {
+        self.wide_at() + if self.is_wide() { WIDE_BYTES } else { 0 }
     }
 
     fn key_at(self) -> usize {
@@ -379,10 +486,4 @@ impl Chunk {
     fn piece_at(self) -> usize {
         if self.kind() == Kind::Link { HEADER_BYTES } else { self.key_at() + self.key_len() }
     }
-}
-
-/// Bytes of a first chunk beside the value.
-pub(super) fn fixed_bytes(key_len: usize, flags: u32, is_chained: bool) -> usize {
-    let flags = if flags == 0 { 0 } else { FLAGS_BYTES };
-    HEADER_BYTES + flags + if is_chained { CHAIN_BYTES } else { 0 } + key_len
 }

@@ -26,6 +26,7 @@ mod hash;
 mod hit;
 mod index;
 mod item;
+mod remove;
 mod request;
 mod shape;
 mod shard;
@@ -45,8 +46,11 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
 pub use counters::{Class, Totals};
-pub use hit::{Hit, Value};
-pub use request::{Arith, Direction, Key, Meta, Miss, Mode, Outcome, Refusal};
+pub use hit::{Hit, HitKind, Value};
+pub use request::{
+    Burial, Created, Direction, Kept, Key, Meta, Miss, Mode, NoSum, Number, Outcome, Refusal, Sum,
+    Terms,
+};
 pub use upload::Upload;
 
 use crate::clock::{Expiry, Secs};
@@ -196,7 +200,41 @@ impl Store {
     ) -> Result<R, Miss> {
         let mut shard = self.shard_of(key);
         let item = shard.get(key, now)?;
-        Ok(visit(&mut Hit { store: self, shard: &mut shard, item }))
+        Ok(visit(&mut Hit { store: self, shard: &mut shard, item, is_new: false }))
+    }
+
+    /// Looks `key` up for a visitor that decides itself whether that is a hit
+    /// ([`Hit::note`]). With `create`, a key that is not there becomes an empty item with that unique,
+    /// or the next one, where there is memory for it; see [`Hit::is_new`].
+    pub fn inspect<R>(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        create: Option<(Meta, Option<u64>)>,
+        now: Secs,
+        visit: impl FnOnce(&mut Hit<'_>) -> R,
+    ) -> Result<R, Miss> {
+        let number = self.shard_number(key.hash);
+        loop {
+            let mut shard = self.shard(number);
+            let (item, is_new) = match (shard.retrieve(key, now), create) {
+                (Ok(item), _) => (item, false),
+                (Err(miss), None) => return Err(miss),
+                (Err(miss), Some((meta, cas))) => {
+                    let cas = shard.new_cas(cas);
+                    match shard.put_new(key, meta, b"", cas, now) {
+                        Ok(item) => (item, true),
+                        Err(_) => {
+                            drop(shard);
+                            if self.lend(number, now) {
+                                continue;
+                            }
+                            return Err(miss);
+                        }
+                    }
+                }
+            };
+            return Ok(visit(&mut Hit { store: self, shard: &mut shard, item, is_new }));
+        }
     }
 
     /// The same, giving the item a new expiry first.
@@ -209,7 +247,7 @@ impl Store {
     ) -> Result<R, Miss> {
         let mut shard = self.shard_of(key);
         let item = shard.get_and_touch(key, expiry, now)?;
-        Ok(visit(&mut Hit { store: self, shard: &mut shard, item }))
+        Ok(visit(&mut Hit { store: self, shard: &mut shard, item, is_new: false }))
     }
 
     /// Gives an item a new expiry.
@@ -220,7 +258,7 @@ impl Store {
     /// Stores a value that is complete.
     pub fn store(
         &self,
-        mode: Mode,
+        terms: &Terms,
         key: &Key<'_>,
         meta: Meta,
         value: &[u8],
@@ -229,7 +267,7 @@ impl Store {
         self.check_size(key, meta, value.len())?;
         let number = self.shard_number(key.hash);
         loop {
-            let stored = self.shard(number).store(mode, key, meta, value, now);
+            let stored = self.shard(number).store(terms, key, meta, value, now);
             if stored != Err(Refusal::NoMemory) || !self.lend(number, now) {
                 return stored;
             }
@@ -240,6 +278,7 @@ impl Store {
     /// value arrives ([`Upload::fill`]), so that what was only announced costs nobody anything.
     pub fn reserve(
         self: &Arc<Self>,
+        terms: &Terms,
         key: &Key<'_>,
         meta: Meta,
         value_len: usize,
@@ -249,7 +288,7 @@ impl Store {
         let number = self.shard_number(key.hash);
         loop {
             let mut shard = self.shard(number);
-            let header = shard.header(key, meta, value_len, now);
+            let header = shard.header(key, meta, value_len, terms.cas, now);
             if let Some(growing) = shard.begin(&header, now) {
                 // SAFETY: the item was just made and nobody else knows of it.
                 let piece = NonNull::from(unsafe { shard.slab.chunk(growing.item).piece_mut() });
@@ -263,10 +302,10 @@ impl Store {
         }
     }
 
-    /// Publishes an upload.
+    /// Publishes an upload, on the terms on which it was begun.
     ///
     /// Panics if bytes of its value are missing: they would be another item's.
-    pub fn commit(&self, upload: Upload, mode: Mode, now: Secs) -> Result<Outcome, Refusal> {
+    pub fn commit(&self, upload: Upload, terms: &Terms, now: Secs) -> Result<Outcome, Refusal> {
         assert_eq!(upload.remaining(), 0, "an upload is complete before it is seen");
         let (number, hash, item) = upload.into_item();
         let mut shard = self.shard(number);
@@ -277,12 +316,23 @@ impl Store {
             bytes.len()
         };
         let key = Key { bytes: &held[..len], hash };
-        shard.commit(mode, &key, item, now)
+        shard.commit(terms, &key, item, now)
     }
 
-    /// Removes an item.
-    pub fn delete(&self, key: &Key<'_>, now: Secs) -> Result<(), Miss> {
-        self.shard_of(key).delete(key, now)
+    /// Removes an item, if its unique is `compare` where that is given.
+    pub fn delete(&self, key: &Key<'_>, compare: Option<u64>, now: Secs) -> Result<(), Kept> {
+        self.shard_of(key).delete(key, compare, now)
+    }
+
+    /// Leaves of an item what `burial` says (`empty`, `stale` or both), under the same condition.
+    pub fn bury(
+        &self,
+        key: &Key<'_>,
+        compare: Option<u64>,
+        burial: &Burial,
+        now: Secs,
+    ) -> Result<(), Kept> {
+        self.shard_of(key).bury(key, compare, burial, now)
     }
 
     /// Removes what a refused `set` was to replace (text, section 4, rule 8). Counts no delete.
@@ -290,9 +340,18 @@ impl Store {
         self.shard_of(key).forget(key, now);
     }
 
-    /// Adds to, or subtracts from, a decimal number.
-    pub fn arith(&self, key: &Key<'_>, direction: Direction, delta: u64, now: Secs) -> Arith {
-        self.shard_of(key).arith(key, direction, delta, now)
+    /// Adds to, or subtracts from, a decimal number; `visit` sees the item that holds it then.
+    pub fn arith<R>(
+        self: &Arc<Self>,
+        key: &Key<'_>,
+        sum: &Sum,
+        now: Secs,
+        visit: impl FnOnce(&mut Hit<'_>, Number) -> R,
+    ) -> Result<R, NoSum> {
+        let mut shard = self.shard_of(key);
+        let (item, number) = shard.arith(key, sum, now)?;
+        let is_new = number.is_new;
+        Ok(visit(&mut Hit { store: self, shard: &mut shard, item, is_new }, number))
     }
 
     /// Makes everything that is stored now invisible; its memory comes back bit by bit.

@@ -22,13 +22,10 @@ use super::evict::Hand;
 use super::ghost::Ghosts;
 use super::hash::Hasher;
 use super::index::{Index, Slot};
-use super::item::{Chunk, Header, Kind, Mark, fixed_bytes};
+use super::item::{CAS_NARROW_MAX, Chunk, Header, Kind, Mark};
 use super::slab::Slab;
-use super::{Key, Meta, Miss, Mode, Outcome, Refusal, charged_bytes};
+use super::{Key, Meta, Miss, Mode, Outcome, Refusal, Terms, charged_bytes};
 use crate::clock::{Expiry, Secs};
-
-/// CAS values are kept in 48 bits.
-const CAS_MASK: u64 = (1 << 48) - 1;
 
 /// The first unique that is handed out (text, section 4).
 const CAS_FIRST: u64 = 2;
@@ -144,39 +141,26 @@ impl Shard {
         Ok(())
     }
 
-    /// Removes what a refused `set` was to replace; no delete is counted.
-    pub(super) fn forget(&mut self, key: &Key<'_>, now: Secs) {
-        if let Ok((slot, item)) = self.lookup(key, now) {
-            self.unlink(slot, key.hash, item);
-        }
-    }
-
-    pub(super) fn delete(&mut self, key: &Key<'_>, now: Secs) -> Result<(), Miss> {
-        let (slot, item) = self.lookup(key, now)?;
-        let class = self.slab.class_of(item);
-        self.class_mut(class).delete_hits += 1;
-        self.unlink(slot, key.hash, item);
-        Ok(())
-    }
-
     /// Stores a complete value.
     pub(super) fn store(
         &mut self,
-        mode: Mode,
+        terms: &Terms,
         key: &Key<'_>,
         meta: Meta,
         value: &[u8],
         now: Secs,
     ) -> Result<Outcome, Refusal> {
         let found = self.lookup(key, now).ok();
-        if let Some(outcome) = self.refuses(mode, found.map(|(_, item)| item), now) {
-            self.take_cas();
-            return Ok(outcome);
-        }
-        if let (Mode::Append | Mode::Prepend, Some((_, old))) = (mode, found) {
-            return Ok(self.join(mode, key, old, Payload::Bytes(value), now));
-        }
-        let header = self.header(key, meta, value.len(), now);
+        let verdict = self.judge(terms, found.map(|(_, item)| item), meta.expiry, now);
+        let placing = match verdict {
+            Verdict::Place(placing) => placing,
+            Verdict::Join(old) => {
+                return Ok(self.join(terms, key, old, Payload::Bytes(value), now));
+            }
+            Verdict::Refused(outcome) => return Ok(self.not_stored(terms, outcome)),
+        };
+        let meta = Meta { expiry: placing.expiry, ..meta };
+        let header = self.header(key, meta, value.len(), terms.cas, now);
         let item = match found {
             Some((_, old)) if self.fits_in_place(old, &header) => {
                 self.overwrite(old, &header, value);
@@ -189,32 +173,37 @@ impl Shard {
                 item
             }
         };
-        Ok(Outcome::Stored { cas: self.stored(item, mode) })
+        Ok(self.stored(item, terms, placing))
     }
 
     /// Publishes an upload, which becomes the item or is freed.
     pub(super) fn commit(
         &mut self,
-        mode: Mode,
+        terms: &Terms,
         key: &Key<'_>,
         upload: Ref,
         now: Secs,
     ) -> Result<Outcome, Refusal> {
         let found = self.lookup(key, now).ok();
-        if let Some(outcome) = self.refuses(mode, found.map(|(_, item)| item), now) {
-            self.take_cas();
-            self.free(upload);
-            return Ok(outcome);
-        }
-        if let (Mode::Append | Mode::Prepend, Some((_, old))) = (mode, found) {
-            let outcome = self.join(mode, key, old, Payload::Item(upload), now);
-            self.free(upload);
-            return Ok(outcome);
-        }
+        let expiry = self.slab.chunk(upload).expiry();
+        let placing = match self.judge(terms, found.map(|(_, item)| item), expiry, now) {
+            Verdict::Place(placing) => placing,
+            Verdict::Join(old) => {
+                let outcome = self.join(terms, key, old, Payload::Item(upload), now);
+                self.free(upload);
+                return Ok(outcome);
+            }
+            Verdict::Refused(outcome) => {
+                self.free(upload);
+                return Ok(self.not_stored(terms, outcome));
+            }
+        };
         let access = self.tick(now);
-        self.slab.chunk(upload).set_access(access);
+        let chunk = self.slab.chunk(upload);
+        chunk.set_access(access);
+        chunk.set_expiry(placing.expiry);
         self.link(key, upload, now)?;
-        Ok(Outcome::Stored { cas: self.stored(upload, mode) })
+        Ok(self.stored(upload, terms, placing))
     }
 
     /// Makes everything stored so far invisible.
@@ -280,18 +269,21 @@ impl Shard {
         slot
     }
 
-    /// The header of a new item.
+    /// The header of a new item, with room for the unique that it gets if that is chosen.
     pub(super) fn header<'k>(
         &mut self,
         key: &Key<'k>,
         meta: Meta,
         value_len: usize,
+        cas: Option<u64>,
         now: Secs,
     ) -> Header<'k> {
         Header {
             key: key.bytes,
             flags: meta.flags,
             expiry: meta.expiry,
+            is_binary_key: meta.is_binary_key,
+            is_wide: cas.is_some_and(|cas| cas > CAS_NARROW_MAX) && self.settings.cas,
             access: self.tick(now),
             value_len,
             here_len: None,
@@ -321,7 +313,7 @@ impl Shard {
     }
 
     /// A lookup by a client that wants the value: the ghosts take note.
-    fn retrieve(&mut self, key: &Key<'_>, now: Secs) -> Result<Ref, Miss> {
+    pub(super) fn retrieve(&mut self, key: &Key<'_>, now: Secs) -> Result<Ref, Miss> {
         self.ghosts.looked_up();
         match self.lookup(key, now) {
             Ok((_, item)) => Ok(item),
@@ -348,46 +340,94 @@ impl Shard {
         }
     }
 
-    /// The outcome of a store that is not to be carried out (text, section 4).
-    fn refuses(&mut self, mode: Mode, old: Option<Ref>, now: Secs) -> Option<Outcome> {
-        match (mode, old) {
-            (Mode::Add, Some(old)) => {
+    /// What is to come of a store (text, section 4; meta, section 5). `expiry` is the new item's own.
+    fn judge(&mut self, terms: &Terms, old: Option<Ref>, expiry: Expiry, now: Secs) -> Verdict {
+        let refused = Verdict::Refused;
+        let place = |expiry| Verdict::Place(Placing { expiry, ..Placing::default() });
+        let Some(old) = old else {
+            return match (terms.mode, terms.create) {
+                (Mode::Append | Mode::Prepend, Some(expiry)) => place(expiry),
+                (Mode::Append | Mode::Prepend, None) => refused(Outcome::NotStored),
+                (Mode::Set | Mode::Replace, _) if terms.compare.is_some() => {
+                    refused(Outcome::NotFound)
+                }
+                (Mode::Replace, _) => refused(Outcome::NotStored),
+                (Mode::Set | Mode::Add, _) => place(expiry),
+            };
+        };
+        match (terms.mode, terms.compare) {
+            (Mode::Add, _) => {
                 let access = self.tick(now);
                 self.slab.chunk(old).set_access(access);
-                Some(Outcome::NotStored)
+                refused(Outcome::NotStored)
             }
-            (Mode::Replace | Mode::Append | Mode::Prepend, None) => Some(Outcome::NotStored),
-            (Mode::Cas(_), None) => Some(Outcome::NotFound),
-            (Mode::Cas(wanted), Some(old)) => {
-                let held = if self.settings.cas { self.slab.chunk(old).cas() } else { 0 };
+            (Mode::Append | Mode::Prepend, None | Some(0)) => Verdict::Join(old),
+            (Mode::Set | Mode::Replace, None) => place(expiry),
+            (mode, Some(wanted)) => {
+                let held = self.cas_of(old);
                 if wanted != 0 && held == wanted {
-                    return None;
+                    let joins = matches!(mode, Mode::Append | Mode::Prepend);
+                    return if joins { Verdict::Join(old) } else { place(expiry) };
+                }
+                if terms.may_be_stale && (1..held).contains(&wanted) {
+                    let chunk = self.slab.chunk(old);
+                    return Verdict::Place(Placing {
+                        expiry: chunk.expiry(),
+                        is_stale: true,
+                        is_token_sent: chunk.is_token_sent(),
+                    });
                 }
                 let class = self.slab.class_of(old);
                 self.class_mut(class).cas_badval += 1;
-                Some(Outcome::Exists)
+                refused(Outcome::Exists)
             }
-            _ => None,
         }
     }
 
+    /// The unique of an item; 0 without CAS.
+    pub(super) fn cas_of(&self, item: Ref) -> u64 {
+        if self.settings.cas { self.slab.chunk(item).cas() } else { 0 }
+    }
+
+    /// The unique that a change gives its item. Every attempt takes a number (text, section 4), unless
+    /// the client chose one.
+    pub(super) fn new_cas(&mut self, chosen: Option<u64>) -> u64 {
+        match chosen {
+            _ if !self.settings.cas => 0,
+            Some(cas) => cas,
+            None => self.take_cas(),
+        }
+    }
+
+    fn not_stored(&mut self, terms: &Terms, outcome: Outcome) -> Outcome {
+        self.new_cas(terms.cas);
+        outcome
+    }
+
     /// Gives an item that was just stored its unique, and counts it.
-    fn stored(&mut self, item: Ref, mode: Mode) -> u64 {
-        let cas = self.take_cas();
-        self.slab.chunk(item).set_cas(cas);
+    fn stored(&mut self, item: Ref, terms: &Terms, placing: Placing) -> Outcome {
+        let cas = self.new_cas(terms.cas);
+        let chunk = self.slab.chunk(item);
+        chunk.set_cas(cas);
+        if placing.is_stale {
+            chunk.make_stale();
+        }
+        if placing.is_token_sent {
+            chunk.set_token_sent();
+        }
         let class = self.slab.class_of(item);
         let counters = self.class_mut(class);
         counters.cmd_set += 1;
-        if matches!(mode, Mode::Cas(_)) {
+        if terms.compare.is_some() {
             counters.cas_hits += 1;
         }
-        cas
+        Outcome::Stored { cas, value_len: chunk.value_len() }
     }
 
     /// append and prepend: flags and expiry are the old item's.
     fn join(
         &mut self,
-        mode: Mode,
+        terms: &Terms,
         key: &Key<'_>,
         old: Ref,
         more: Payload<'_>,
@@ -395,18 +435,19 @@ impl Shard {
     ) -> Outcome {
         let chunk = self.slab.chunk(old);
         let (old_len, more_len) = (chunk.value_len(), self.payload_len(more));
-        let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry() };
+        let is_binary_key = chunk.has(Mark::BINARY_KEY);
+        let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key };
         let len = old_len + more_len;
         if charged_bytes(key.bytes.len(), meta.flags, len, self.settings.cas)
             > self.settings.item_size_max
         {
-            return Outcome::NotStored;
+            return self.not_stored(terms, Outcome::NotStored);
         }
         self.pin(old);
-        let header = self.header(key, meta, len, now);
+        let header = self.header(key, meta, len, terms.cas, now);
         let built = self.build(&header, now);
         if let Some(item) = built {
-            let (first, second) = match mode {
+            let (first, second) = match terms.mode {
                 Mode::Prepend => (more, Payload::Item(old)),
                 _ => (Payload::Item(old), more),
             };
@@ -417,26 +458,23 @@ impl Shard {
         self.unpin(old);
         match built {
             Some(item) if self.link(key, item, now).is_ok() => {
-                Outcome::Stored { cas: self.stored(item, mode) }
+                self.stored(item, terms, Placing::default())
             }
-            _ => {
-                self.take_cas();
-                Outcome::NotStored
-            }
+            _ => self.not_stored(terms, Outcome::NotStored),
         }
     }
 
     /// Whether a new item can take the chunk of `old`.
-    fn fits_in_place(&self, old: Ref, header: &Header<'_>) -> bool {
+    pub(super) fn fits_in_place(&self, old: Ref, header: &Header<'_>) -> bool {
         let chunk = self.slab.chunk(old);
-        let bytes = fixed_bytes(header.key.len(), header.flags, false) + header.value_len;
+        let bytes = header.fixed_bytes(false) + header.value_len;
         !chunk.has(Mark::PINNED)
             && !chunk.has(Mark::CHAINED)
             && self.slab.sizes().class_for(bytes) == Some(self.slab.class_of(old))
     }
 
     /// Makes `old`'s chunk the new item of the same key; it keeps its standing with the hand.
-    fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8]) {
+    pub(super) fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8]) {
         let chunk = self.slab.chunk(old);
         let freq = chunk.freq();
         self.note_unlinked(old);
@@ -516,7 +554,7 @@ impl Shard {
         self.index.grow(|item| hasher.hash(slab.key(item)));
     }
 
-    fn set_expiry(&mut self, item: Ref, expiry: Expiry) {
+    pub(super) fn set_expiry(&mut self, item: Ref, expiry: Expiry) {
         self.slab.chunk(item).set_expiry(expiry);
         if expiry != Expiry::NEVER {
             self.slab.note_expiry(item, expiry.0);
@@ -524,11 +562,29 @@ impl Shard {
     }
 
     /// The next unique: every attempted store takes one (text, section 4).
-    pub(super) fn take_cas(&mut self) -> u64 {
+    fn take_cas(&mut self) -> u64 {
         let cas = self.next_cas * self.settings.shards as u64 + self.settings.number as u64;
         self.next_cas += 1;
-        (cas + CAS_FIRST) & CAS_MASK
+        (cas + CAS_FIRST) & CAS_NARROW_MAX
     }
+}
+
+/// What is to come of a store.
+enum Verdict {
+    /// The new item takes the key.
+    Place(Placing),
+    /// The new bytes are joined to this item's.
+    Join(Ref),
+    /// Nothing changes.
+    Refused(Outcome),
+}
+
+/// What the item that takes a key is beside what the client said of it.
+#[derive(Clone, Copy, Default)]
+struct Placing {
+    expiry: Expiry,
+    is_stale: bool,
+    is_token_sent: bool,
 }
 
 /// Where the bytes of a new value come from.

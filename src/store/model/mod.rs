@@ -4,11 +4,14 @@
 //! `NUTHATCH_SEED` repeats a run, `NUTHATCH_MODEL_STEPS` sets how many steps each shape takes.
 #![forbid(unsafe_code)]
 
+mod meta;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
+use super::item::CAS_NARROW_MAX;
 use super::shape::SMALL_PAGE_BYTES;
 use super::validate::validate;
 use super::*;
@@ -40,6 +43,36 @@ struct Entry {
     flags: u32,
     expiry: Expiry,
     cas: u64,
+    is_binary_key: bool,
+    is_stale: bool,
+    is_token_sent: bool,
+}
+
+impl Entry {
+    fn new(value: Vec<u8>, meta: Meta, cas: u64) -> Entry {
+        let Meta { flags, expiry, is_binary_key } = meta;
+        Entry { value, flags, expiry, cas, is_binary_key, is_stale: false, is_token_sent: false }
+    }
+
+    fn of(hit: &Hit<'_>) -> Entry {
+        let mut value = Vec::new();
+        hit.copy_to(&mut value);
+        assert_eq!(value.len(), hit.value_len());
+        Entry {
+            value,
+            flags: hit.flags(),
+            expiry: hit.expiry(),
+            cas: hit.cas(),
+            is_binary_key: hit.is_binary_key(),
+            is_stale: hit.is_stale(),
+            is_token_sent: hit.is_token_sent(),
+        }
+    }
+
+    /// What an append or prepend makes of it.
+    fn joined(self, value: Vec<u8>, cas: u64) -> Entry {
+        Entry { value, cas, is_stale: false, is_token_sent: false, ..self }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +87,7 @@ struct Case {
 
 struct Upcoming {
     upload: Upload,
+    terms: Terms,
     key: Vec<u8>,
     meta: Meta,
     value: Vec<u8>,
@@ -94,7 +128,7 @@ impl Model {
     }
 
     fn step(&mut self) {
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0..6 => self.get(),
             6..12 => self.put(),
             12 => self.delete(),
@@ -104,6 +138,8 @@ impl Model {
             16 => self.go_on_uploading(),
             17 => self.pin_or_unpin(),
             18 => self.pass_time(),
+            19 => self.inspect(),
+            20 => self.bury(),
             _ => self.flush(),
         }
         self.check_pins();
@@ -140,7 +176,7 @@ impl Model {
             1..3 => Expiry(self.now.0 + 1 + self.rng.below(20) as u32),
             _ => Expiry::NEVER,
         };
-        Meta { flags, expiry }
+        Meta { flags, expiry, is_binary_key: self.rng.one_in(4) }
     }
 
     /// The entry that a client would see; forgets one that has expired.
@@ -163,12 +199,7 @@ impl Model {
 
     fn get(&mut self) {
         let key = self.key();
-        let seen = self.store.get(&self.store.key(&key), self.now, |hit| {
-            let mut value = Vec::new();
-            hit.copy_to(&mut value);
-            assert_eq!(value.len(), hit.value_len());
-            Entry { value, flags: hit.flags(), expiry: hit.expiry(), cas: hit.cas() }
-        });
+        let seen = self.store.get(&self.store.key(&key), self.now, |hit| Entry::of(hit));
         match seen {
             Ok(entry) => assert_eq!(Some(entry), self.living(&key)),
             Err(_) => self.must_be_absent(&key),
@@ -177,10 +208,13 @@ impl Model {
 
     fn put(&mut self) {
         let (key, value, meta) = (self.key(), self.value(), self.meta());
-        let mode = self.mode(&key);
-        let outcome = self.store.store(mode, &self.store.key(&key), meta, &value, self.now);
+        let mut terms = self.terms(&key);
+        if self.living(&key).is_none() && self.rng.one_in(2) {
+            terms.create = Some(self.meta().expiry);
+        }
+        let outcome = self.store.store(&terms, &self.store.key(&key), meta, &value, self.now);
         match outcome {
-            Ok(outcome) => self.applied(mode, &key, meta, value, outcome),
+            Ok(outcome) => self.applied(&terms, &key, meta, value, outcome),
             Err(Refusal::NoMemory) => self.check_refusal(),
             Err(Refusal::TooLarge) => {
                 assert!(key.len() + value.len() + 63 > self.case.item_size_max);
@@ -188,50 +222,86 @@ impl Model {
         }
     }
 
-    fn mode(&mut self, key: &[u8]) -> Mode {
-        match self.rng.below(12) {
-            0 => Mode::Add,
-            1 => Mode::Replace,
-            2 => Mode::Append,
-            3 => Mode::Prepend,
-            4 => Mode::Cas(self.rng.below(100) as u64),
-            5 => Mode::Cas(self.entries.get(key).map_or(7, |entry| entry.cas)),
-            _ => Mode::Set,
+    fn terms(&mut self, key: &[u8]) -> Terms {
+        let modes = [Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend];
+        let mode = modes.get(self.rng.below(10)).copied().unwrap_or(Mode::Set);
+        let held = self.entries.get(key).map_or(7, |entry| entry.cas);
+        let compare = match self.rng.below(12) {
+            0 => Some(self.rng.below(100) as u64),
+            1 => Some(held),
+            2 => Some(held.saturating_sub(1)),
+            _ => None,
+        };
+        let may_be_stale = self.rng.one_in(2) && matches!(mode, Mode::Set | Mode::Replace);
+        Terms { mode, compare, cas: self.chosen_cas(), may_be_stale, create: None }
+    }
+
+    /// A unique as a client might choose it, seldom.
+    fn chosen_cas(&mut self) -> Option<u64> {
+        match self.rng.below(16) {
+            0 => Some(self.rng.next()),
+            1 => Some(CAS_NARROW_MAX + self.rng.below(2) as u64),
+            2 => Some(self.rng.below(100) as u64),
+            _ => None,
         }
     }
 
     /// Changes the map as the outcome says, and checks that it was the right one.
-    fn applied(&mut self, mode: Mode, key: &[u8], meta: Meta, value: Vec<u8>, outcome: Outcome) {
-        let Outcome::Stored { cas } = outcome else {
-            return self.check_not_stored(mode, key, outcome);
+    fn applied(&mut self, terms: &Terms, key: &[u8], meta: Meta, value: Vec<u8>, outcome: Outcome) {
+        let Outcome::Stored { cas, value_len } = outcome else {
+            return self.check_not_stored(terms, key, outcome);
         };
+        assert!(terms.cas.is_none_or(|chosen| chosen == cas));
         let old = self.living(key);
-        let entry = match (mode, old) {
-            (Mode::Append, Some(old)) => Entry { value: [old.value, value].concat(), cas, ..old },
-            (Mode::Prepend, Some(old)) => Entry { value: [value, old.value].concat(), cas, ..old },
-            (Mode::Cas(wanted), old) => {
-                assert_eq!(Some(wanted), old.map(|old| old.cas));
-                Entry { value, flags: meta.flags, expiry: meta.expiry, cas }
+        let entry = match (terms.mode, old) {
+            (Mode::Append, Some(old)) => {
+                let value = [old.value.clone(), value].concat();
+                old.joined(value, cas)
             }
-            (Mode::Set | Mode::Add, _) | (Mode::Replace, Some(_)) => {
-                Entry { value, flags: meta.flags, expiry: meta.expiry, cas }
+            (Mode::Prepend, Some(old)) => {
+                let value = [value, old.value.clone()].concat();
+                old.joined(value, cas)
             }
-            (mode, None) => panic!("{mode:?} stored over nothing"),
+            (Mode::Append | Mode::Prepend, None) => {
+                let expiry = terms.create.expect("nothing to join, and nothing was to be created");
+                Entry::new(value, Meta { expiry, ..meta }, cas)
+            }
+            (Mode::Set | Mode::Replace, old) if terms.compare.is_some() => {
+                let old = old.expect("a condition on nothing does not hold");
+                self.compared(terms, old, Entry::new(value, meta, cas))
+            }
+            (Mode::Replace, None) => panic!("replaced nothing"),
+            (Mode::Set | Mode::Add | Mode::Replace, _) => Entry::new(value, meta, cas),
         };
+        assert_eq!(entry.value.len(), value_len);
         self.entries.insert(key.to_vec(), entry);
     }
 
-    fn check_not_stored(&mut self, mode: Mode, key: &[u8], outcome: Outcome) {
-        match (mode, outcome) {
+    /// What a store with a condition leaves.
+    fn compared(&self, terms: &Terms, old: Entry, new: Entry) -> Entry {
+        if terms.compare == Some(old.cas) {
+            return new;
+        }
+        assert!(terms.may_be_stale && terms.compare < Some(old.cas));
+        let Entry { expiry, is_token_sent, .. } = old;
+        Entry { expiry, is_stale: true, is_token_sent, ..new }
+    }
+
+    fn check_not_stored(&mut self, terms: &Terms, key: &[u8], outcome: Outcome) {
+        match (terms.mode, outcome) {
             (Mode::Add, Outcome::NotStored) => assert!(self.living(key).is_some()),
-            (Mode::Replace, Outcome::NotStored) | (Mode::Cas(_), Outcome::NotFound) => {
+            (Mode::Replace, Outcome::NotStored) => self.must_be_absent(key),
+            (Mode::Set | Mode::Replace, Outcome::NotFound) => {
+                assert!(terms.compare.is_some());
                 self.must_be_absent(key);
             }
             (Mode::Append | Mode::Prepend, Outcome::NotStored) => {
                 // Nothing there, or the joined item could not be had: the old one stays.
             }
-            (Mode::Cas(wanted), Outcome::Exists) => {
-                assert_ne!(self.living(key).map(|old| old.cas), Some(wanted));
+            (_, Outcome::Exists) => {
+                let wanted = terms.compare.expect("only a condition fails so");
+                let held = self.living(key).map(|old| old.cas);
+                assert!(wanted == 0 || held != Some(wanted));
             }
             other => panic!("{other:?}"),
         }
@@ -244,7 +314,7 @@ impl Model {
 
     fn delete(&mut self) {
         let key = self.key();
-        match self.store.delete(&self.store.key(&key), self.now) {
+        match self.store.delete(&self.store.key(&key), None, self.now) {
             Ok(()) => assert!(self.living(&key).is_some()),
             Err(_) => self.must_be_absent(&key),
         }
@@ -262,50 +332,14 @@ impl Model {
         }
     }
 
-    fn arith(&mut self) {
-        let (key, delta) = (self.key(), self.rng.next() >> self.rng.below(64));
-        let direction = if self.rng.one_in(2) { Direction::Incr } else { Direction::Decr };
-        let old = self.living(&key);
-        let parsed = |entry: &Entry| {
-            let text = String::from_utf8_lossy(&entry.value).into_owned();
-            let is_space = |c: char| c == ' ' || ('\t'..='\r').contains(&c);
-            let text = text.trim_start_matches(is_space);
-            text.split(|c| is_space(c) || c == '\0').next()?.parse::<u64>().ok()
-        };
-        match self.store.arith(&self.store.key(&key), direction, delta, self.now) {
-            Arith::Value { value, cas } => {
-                let mut entry = old.unwrap();
-                let before = parsed(&entry).unwrap();
-                let want = match direction {
-                    Direction::Incr => before.wrapping_add(delta),
-                    Direction::Decr => before.saturating_sub(delta),
-                };
-                assert_eq!(value, want);
-                let width = Some(entry.value.len());
-                let seen =
-                    self.store.get(&self.store.key(&key), self.now, |hit| hit.value_len()).unwrap();
-                assert!(seen == value.to_string().len() || Some(seen) == width);
-                entry.value = format!("{value:<seen$}").into_bytes();
-                entry.cas = cas;
-                self.entries.insert(key, entry);
-            }
-            Arith::Miss(_) => self.must_be_absent(&key),
-            Arith::NonNumeric => {
-                let old = old.unwrap();
-                let is_chained = old.value.len() > SMALL_PAGE_BYTES / 13;
-                assert!(parsed(&old).is_none() || is_chained);
-            }
-            Arith::NoMemory => self.check_refusal(),
-        }
-    }
-
     fn begin_upload(&mut self) {
         if self.uploads.len() == 3 {
             return;
         }
         let (key, value, meta) = (self.key(), self.value(), self.meta());
-        match self.store.reserve(&self.store.key(&key), meta, value.len(), self.now) {
-            Ok(upload) => self.uploads.push(Upcoming { upload, key, meta, value }),
+        let terms = self.terms(&key);
+        match self.store.reserve(&terms, &self.store.key(&key), meta, value.len(), self.now) {
+            Ok(upload) => self.uploads.push(Upcoming { upload, terms, key, meta, value }),
             Err(Refusal::NoMemory) => self.check_refusal(),
             Err(Refusal::TooLarge) => {}
         }
@@ -342,10 +376,9 @@ impl Model {
             upload.advance(part - given.len());
         }
         if upload.remaining() == 0 {
-            let Upcoming { upload, key, meta, value } = self.uploads.swap_remove(number);
-            let mode = self.mode(&key);
-            match self.store.commit(upload, mode, self.now) {
-                Ok(outcome) => self.applied(mode, &key, meta, value, outcome),
+            let Upcoming { upload, terms, key, meta, value } = self.uploads.swap_remove(number);
+            match self.store.commit(upload, &terms, self.now) {
+                Ok(outcome) => self.applied(&terms, &key, meta, value, outcome),
                 Err(_) => self.check_refusal(),
             }
         }
@@ -506,10 +539,10 @@ fn model_of_many_small_items_and_a_growing_index() {
 fn a_lowered_limit_shrinks_the_index() {
     let options = options(64 << 20, 1 << 20, true);
     let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
-    let meta = Meta { flags: 0, expiry: Expiry::NEVER };
+    let meta = Meta::default();
     for number in 0..1_000_000u32 {
         let key = number.to_string();
-        store.store(Mode::Set, &store.key(key.as_bytes()), meta, b"", Secs(100)).unwrap();
+        store.store(&Terms::default(), &store.key(key.as_bytes()), meta, b"", Secs(100)).unwrap();
     }
     assert!(store.set_memory_limit(8 << 20));
     for second in 101..105 {
