@@ -32,6 +32,8 @@ counters! {
     CmdFlush,
     /// touch, gat and gats.
     CmdTouch,
+    /// `me`
+    CmdMeta,
     /// Keys found by get and gets.
     GetHits,
     /// Keys not found by get and gets.

@@ -11,6 +11,8 @@
 //! cut into reads. A codec that has not seen enough says so and is asked again with more.
 #![forbid(unsafe_code)]
 
+pub mod meta;
+
 pub mod request;
 
 pub mod response;

@@ -61,6 +61,30 @@ pub enum Reply {
     LimitRefused,
     /// `refresh_certs` without certificates.
     TlsNotEnabled,
+    /// A meta line of more than 20 tokens.
+    MetaLineTooLong,
+    /// A meta flag that is there twice.
+    MetaDuplicateFlag,
+    /// No such meta flag.
+    MetaInvalidFlag,
+    /// A key that is not base64.
+    MetaBadKey,
+    /// The argument of T, N, R, C or E is no number.
+    MetaBadToken,
+    /// The argument of J is no number.
+    MetaBadInitial,
+    /// The argument of D is no number.
+    MetaBadDelta,
+    /// Whatever is wrong with the flags of `ma`.
+    MetaBadArithFlag,
+    /// O has more than 31 bytes.
+    MetaOpaqueTooLong,
+    /// No such mode of `ms`.
+    MetaBadSetMode,
+    /// No such mode of `ma`.
+    MetaBadArithMode,
+    /// No memory for the number that `ma` was to make.
+    MetaNoMemory,
 }
 
 impl Reply {
@@ -105,6 +129,18 @@ impl Reply {
             }
             Reply::LimitRefused => b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n",
             Reply::TlsNotEnabled => b"Error TLS not enabled\r\n",
+            Reply::MetaLineTooLong => b"CLIENT_ERROR options flags are too long\r\n",
+            Reply::MetaDuplicateFlag => b"CLIENT_ERROR duplicate flag\r\n",
+            Reply::MetaInvalidFlag => b"CLIENT_ERROR invalid flag\r\n",
+            Reply::MetaBadKey => b"CLIENT_ERROR error decoding key\r\n",
+            Reply::MetaBadToken => b"CLIENT_ERROR bad token in command line format\r\n",
+            Reply::MetaBadInitial => b"CLIENT_ERROR invalid numeric initial value\r\n",
+            Reply::MetaBadDelta => b"CLIENT_ERROR invalid numeric delta value\r\n",
+            Reply::MetaBadArithFlag => b"CLIENT_ERROR invalid or duplicate flag\r\n",
+            Reply::MetaOpaqueTooLong => b"CLIENT_ERROR opaque token too long\r\n",
+            Reply::MetaBadSetMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
+            Reply::MetaBadArithMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
+            Reply::MetaNoMemory => b"SERVER_ERROR Out of memory allocating new item\r\n",
         }
     }
 }

@@ -37,6 +37,11 @@ impl<'a> Tokens<'a> {
         self.0.get(index).copied()
     }
 
+    /// The tokens from `index` on.
+    pub fn from(&self, index: usize) -> &[&'a [u8]] {
+        self.0.get(index..).unwrap_or_default()
+    }
+
     /// The last of the tokens.
     pub fn last(&self) -> Option<&'a [u8]> {
         self.0.last().copied()

@@ -19,6 +19,8 @@ mod admin;
 
 mod execute;
 
+mod meta;
+
 mod retrieve;
 
 mod shared;
@@ -39,7 +41,8 @@ use crate::buf;
 use crate::clock::Now;
 use crate::limits::IO_SLICES_MAX;
 use crate::metrics::Counters;
-use crate::protocol::text::{self, Line, get};
+use crate::protocol::meta::Verb;
+use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow};
@@ -202,6 +205,11 @@ impl Session {
             Line::Whole { text, len } => {
                 log::trace!("< {}", text.escape_ascii());
                 turn.requests_left -= 1;
+                if len >= LINE_LEN_MIN
+                    && let Some(verb) = Verb::of(text)
+                {
+                    return self.meta(verb, text, &rest[len..], out, turn).behind(len);
+                }
                 let command = text::parse(text, len);
                 self.execute(&command, &rest[len..], out, turn).behind(len)
             }

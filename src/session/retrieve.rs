@@ -132,18 +132,22 @@ fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'
     }
 }
 
-/// Appends an item. A small value is copied, since a pin would cost more; a large one is sent
-/// from where it lies.
+/// Appends an item.
 fn show(hit: &mut Hit<'_>, key: &[u8], shows_cas: bool, out: &mut Output) {
     let value_len = hit.value_len();
     let cas = shows_cas.then(|| hit.cas());
-    if value_len <= COPY_VALUE_MAX {
-        let bytes = out.bytes();
-        let room = value_len + 2 + Reply::End.line().len();
-        value_line(bytes, key, hit.flags(), value_len, cas, room);
-        hit.copy_to(bytes);
+    let copied_len = if value_len <= COPY_VALUE_MAX { value_len } else { 0 };
+    let room = copied_len + 2 + Reply::End.line().len();
+    value_line(out.bytes(), key, hit.flags(), value_len, cas, room);
+    push_value(hit, out);
+}
+
+/// Appends a value and the end of its block. A small value is copied, since a pin would cost more; a
+/// large one is sent from where it lies.
+pub(super) fn push_value(hit: &mut Hit<'_>, out: &mut Output) {
+    if hit.value_len() <= COPY_VALUE_MAX {
+        hit.copy_to(out.bytes());
     } else {
-        value_line(out.bytes(), key, hit.flags(), value_len, cas, 0);
         out.pin(hit.pin());
     }
     out.push(b"\r\n");

@@ -10,7 +10,7 @@ use crate::limits::{COPY_VALUE_MAX, IO_SLICES_MAX};
 use crate::metrics::{Counter, Counters};
 use crate::protocol::Reply;
 use crate::protocol::request::{StoreLine, StoreVerb};
-use crate::session::{Output, Session, State, Step, Turn, Want};
+use crate::session::{Output, Session, State, Step, Turn, Want, meta};
 use crate::store::{Meta, Mode, Outcome, Refusal, Terms, Upload};
 
 /// What a data block ends in.
@@ -27,12 +27,18 @@ pub(super) struct Storing<'a> {
 
 /// How a store is told of, in the dialect in which it was asked for.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lies on the stack, and is only copied for a slow value"
+)]
 pub(super) enum Then {
     /// A line of the classic protocol.
     Text {
         /// Nothing is told.
         noreply: bool,
     },
+    /// A line of the meta protocol.
+    Meta(meta::Answer),
 }
 
 /// What there is to tell of a store.
@@ -52,14 +58,16 @@ impl Then {
     /// What follows the value.
     fn end(&self) -> &'static [u8] {
         match self {
-            Then::Text { .. } => BLOCK_END,
+            Then::Text { .. } | Then::Meta(_) => BLOCK_END,
         }
     }
 
-    /// Whether an item that could not be replaced must not be found any more (text, section 4, rule 8).
+    /// Whether an item that could not be replaced must not be found any more (text, section 4, rule 8;
+    /// meta, section 5).
     fn forgets(&self, mode: Mode, compare: Option<u64>) -> bool {
         match self {
             Then::Text { .. } => mode == Mode::Set && compare.is_none(),
+            Then::Meta(_) => true,
         }
     }
 
@@ -67,6 +75,7 @@ impl Then {
     fn tell(&self, told: Told, out: &mut Output) {
         match self {
             Then::Text { noreply } => answer(reply(told), *noreply, out),
+            Then::Meta(meta) => meta.tell(told, out),
         }
     }
 }
@@ -296,7 +305,7 @@ fn terms(verb: StoreVerb) -> Terms {
 }
 
 /// What the classic protocol says of a store.
-fn reply(told: Told) -> Reply {
+pub(super) fn reply(told: Told) -> Reply {
     match told {
         Told::Outcome(Outcome::Stored { .. }) => Reply::Stored,
         Told::Outcome(Outcome::NotStored) => Reply::NotStored,
@@ -310,7 +319,8 @@ fn reply(told: Told) -> Reply {
 }
 
 fn count(terms: &Terms, outcome: Outcome, counters: &Counters) {
-    if terms.compare.is_none() {
+    let is_cas = terms.compare.is_some() && matches!(terms.mode, Mode::Set | Mode::Replace);
+    if !is_cas {
         return;
     }
     match outcome {

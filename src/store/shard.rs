@@ -377,8 +377,10 @@ impl Shard {
                         is_token_sent: chunk.is_token_sent(),
                     });
                 }
-                let class = self.slab.class_of(old);
-                self.class_mut(class).cas_badval += 1;
+                if matches!(mode, Mode::Set | Mode::Replace) {
+                    let class = self.slab.class_of(old);
+                    self.class_mut(class).cas_badval += 1;
+                }
                 refused(Outcome::Exists)
             }
         }
@@ -418,7 +420,7 @@ impl Shard {
         let class = self.slab.class_of(item);
         let counters = self.class_mut(class);
         counters.cmd_set += 1;
-        if terms.compare.is_some() {
+        if terms.compare.is_some() && matches!(terms.mode, Mode::Set | Mode::Replace) {
             counters.cas_hits += 1;
         }
         Outcome::Stored { cas, value_len: chunk.value_len() }

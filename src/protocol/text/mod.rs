@@ -21,7 +21,7 @@ use crate::protocol::token::Tokens;
 pub const LINE_WINDOW: usize = LINE_LEN_MAX + 1;
 
 /// A line with its terminator that is shorter than this is refused unread (section 1).
-const LINE_LEN_MIN: usize = 4;
+pub const LINE_LEN_MIN: usize = 4;
 
 /// Largest number of value bytes that a storage line can announce (section 4, rule 2).
 const VALUE_LEN_MAX: i32 = i32::MAX - 2;

@@ -263,7 +263,7 @@ fn administration_section_7() {
     check("shutdown\r\nshutdown x\r\n", &"SERVER_ERROR: shutdown not enabled\r\n".repeat(2));
     check("refresh_certs noreply\r\n", "Error TLS not enabled\r\n");
     check("debugtime 5\r\ndebugtime 5 noreply\r\n", "ERROR\r\n");
-    check("slabs\r\nlru x\r\nwatch\r\nmisbehave\r\nmn\r\n", &"ERROR\r\n".repeat(5));
+    check("slabs\r\nlru x\r\nwatch\r\nmisbehave\r\n", &"ERROR\r\n".repeat(4));
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod conversations;
 
 mod limits;
 
+mod meta;
+
 mod random;
 
 use std::mem::discriminant;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::{Clock, Secs};
-use crate::limits::{KEY_LEN_MAX, LINE_LEN_MAX};
+use crate::limits::{COPY_VALUE_MAX, KEY_LEN_MAX, LINE_LEN_MAX};
 use crate::metrics::{Counter, Metrics};
 use crate::store::{self, Store};
 

@@ -1,0 +1,148 @@
+//! The flags of a meta command (meta, section 3). Every flag is taken by every command; what has no
+//! meaning for one is not looked at there.
+#![forbid(unsafe_code)]
+
+use arrayvec::ArrayVec;
+
+use super::TOKENS_MAX;
+use super::key::Key;
+use crate::protocol::number;
+use crate::protocol::response::Reply;
+
+/// What the flags of a line say.
+#[derive(Clone, Debug)]
+pub struct Flags<'a> {
+    /// The flags as they were given, letter and argument.
+    pub order: ArrayVec<&'a [u8], TOKENS_MAX>,
+    /// `q`: the usual outcome is not answered.
+    pub is_quiet: bool,
+    /// `v`
+    pub shows_value: bool,
+    /// `u`: this is no access.
+    pub is_peek: bool,
+    /// `I`
+    pub invalidates: bool,
+    /// `x`
+    pub empties: bool,
+    /// `T`, an exptime.
+    pub ttl: Option<i32>,
+    /// `N`, an exptime.
+    pub create: Option<i32>,
+    /// `R`, an exptime.
+    pub recache: Option<i32>,
+    /// `C`
+    pub compare: Option<u64>,
+    /// `E`
+    pub cas: Option<u64>,
+    /// `F`
+    pub client_flags: u32,
+    /// `M`: the byte behind it, 0 when there is none.
+    pub mode: Option<u8>,
+    /// `J`
+    pub initial: u64,
+    /// `D`
+    pub delta: u64,
+    /// Bytes of `O`, its letter included; 0: not given.
+    pub opaque_len: usize,
+}
+
+impl Default for Flags<'_> {
+    fn default() -> Self {
+        Flags {
+            order: ArrayVec::new(),
+            is_quiet: false,
+            shows_value: false,
+            is_peek: false,
+            invalidates: false,
+            empties: false,
+            ttl: None,
+            create: None,
+            recache: None,
+            compare: None,
+            cas: None,
+            client_flags: 0,
+            mode: None,
+            initial: 0,
+            delta: 1,
+            opaque_len: 0,
+        }
+    }
+}
+
+/// Reads the flags, and the key as they say it is to be read. A duplicate or unknown flag is told at
+/// once, of other errors the last; a bad `F` leaves the text as it is (section 2).
+pub(super) fn read<'a>(key: &'a [u8], tokens: &[&'a [u8]]) -> Result<(Key<'a>, Flags<'a>), Reply> {
+    let mut flags = Flags::default();
+    let mut seen = 0_u128;
+    let mut error = None;
+    let mut read_key = Key::plain(key);
+    for token in tokens {
+        let letter = token[0];
+        let bit = 1 << (letter & 127);
+        if seen & bit != 0 {
+            return Err(Reply::MetaDuplicateFlag);
+        }
+        seen |= bit;
+        flags.order.push(token);
+        let failed = if letter == b'b' {
+            Key::base64(key).map(|key| read_key = key).ok_or(Reply::MetaBadKey)
+        } else {
+            flags.take(letter, &token[1..])
+        };
+        match failed {
+            Ok(()) => {}
+            Err(Reply::MetaInvalidFlag) => return Err(Reply::MetaInvalidFlag),
+            Err(Reply::BadLine) => error = error.or(Some(Reply::BadLine)),
+            Err(reply) => error = Some(reply),
+        }
+    }
+    error.map_or(Ok((read_key, flags)), Err)
+}
+
+impl Flags<'_> {
+    /// Takes one flag but `b`.
+    fn take(&mut self, letter: u8, argument: &[u8]) -> Result<(), Reply> {
+        match letter {
+            b'q' => self.is_quiet = true,
+            b'v' => self.shows_value = true,
+            b'u' => self.is_peek = true,
+            b'I' => self.invalidates = true,
+            b'x' => self.empties = true,
+            b'T' => self.ttl = Some(exptime(argument)?),
+            b'N' => self.create = Some(exptime(argument)?),
+            b'R' => self.recache = Some(exptime(argument)?),
+            b'C' => self.compare = Some(unique(argument)?),
+            b'E' => self.cas = Some(unique(argument)?),
+            b'F' => self.client_flags = number::u32(argument).ok_or(Reply::BadLine)?,
+            b'M' => self.mode = Some(argument.first().copied().unwrap_or(0)),
+            b'J' => self.initial = number::u64(argument).ok_or(Reply::MetaBadInitial)?,
+            b'D' => self.delta = number::u64(argument).ok_or(Reply::MetaBadDelta)?,
+            b'O' => self.opaque_len = 1 + argument.len(),
+            // Read off `order`, or reserved.
+            b'c' | b'f' | b'h' | b'k' | b'l' | b's' | b't' | b'L' | b'P' => {}
+            _ => return Err(Reply::MetaInvalidFlag),
+        }
+        Ok(())
+    }
+
+    /// Whether `O` is longer than may be sent back (section 2, row 13).
+    pub fn is_opaque_too_long(&self) -> bool {
+        self.opaque_len > OPAQUE_LEN_MAX
+    }
+
+    /// Whether a flag was given.
+    pub fn has(&self, letter: u8) -> bool {
+        self.order.iter().any(|token| token[0] == letter)
+    }
+}
+
+/// Longest `O` that is sent back, its letter included.
+pub const OPAQUE_LEN_MAX: usize = 32;
+
+fn exptime(argument: &[u8]) -> Result<i32, Reply> {
+    number::i32(argument).ok_or(Reply::MetaBadToken)
+}
+
+fn unique(argument: &[u8]) -> Result<u64, Reply> {
+    number::u64(argument).ok_or(Reply::MetaBadToken)
+}

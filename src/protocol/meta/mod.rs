@@ -1,0 +1,215 @@
+//! The meta protocol: two-letter commands, and flags of one letter with an argument glued to it.
+//!
+//! Lines, their tokens and their numbers are those of the classic protocol beside it
+//! ([`crate::protocol::text`]). Flags may stand in any order; what an answer shows, it shows in the
+//! order of the request, so that a request keeps its tokens ([`Flags::order`]).
+//!
+//! Sections named in comments are those of the meta protocol's description.
+#![forbid(unsafe_code)]
+
+mod flags;
+
+mod key;
+
+pub use flags::{Flags, OPAQUE_LEN_MAX};
+pub use key::{Key, push_key};
+
+use crate::limits::KEY_LEN_MAX;
+use crate::protocol::number;
+use crate::protocol::response::Reply;
+use crate::protocol::token::Tokens;
+
+/// Largest number of value bytes that `ms` can announce (section 1).
+const VALUE_LEN_MAX: i32 = i32::MAX - 2;
+
+/// Most tokens of a line, command, key and length included (section 2, row 5).
+const TOKENS_MAX: usize = 20;
+
+/// The commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// `mg`
+    Get,
+    /// `ms`
+    Set,
+    /// `md`
+    Delete,
+    /// `ma`
+    Arith,
+    /// `mn`
+    Noop,
+    /// `me`
+    Debug,
+}
+
+impl Verb {
+    /// The command that a line without its terminator begins with, if it is one of these.
+    pub fn of(text: &[u8]) -> Option<Verb> {
+        let (b'm', letter, None | Some(b' ')) = (*text.first()?, *text.get(1)?, text.get(2)) else {
+            return None;
+        };
+        match letter {
+            b'g' => Some(Verb::Get),
+            b's' => Some(Verb::Set),
+            b'd' => Some(Verb::Delete),
+            b'a' => Some(Verb::Arith),
+            b'n' => Some(Verb::Noop),
+            b'e' => Some(Verb::Debug),
+            _ => None,
+        }
+    }
+}
+
+/// A request whose line was well-formed. Borrows from the line.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    /// The item meant.
+    pub key: Key<'a>,
+    /// What else was said.
+    pub flags: Flags<'a>,
+    /// Of `ms`: bytes of the value, without the CR LF that ends its block.
+    pub value_len: usize,
+}
+
+/// A request that is not to be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What the client is told.
+    pub error: Reply,
+    /// Bytes behind the line that belong to it and are to be thrown away before the answer.
+    pub block_len: u64,
+}
+
+/// Reads a line of `verb`, which is not [`Verb::Noop`]: `text` without its terminator.
+pub fn parse(verb: Verb, text: &[u8]) -> Result<Request<'_>, Refused> {
+    let tokens = Tokens::split(text);
+    let (at_flags, value_len) = match verb {
+        Verb::Set => (3, value_len(&tokens)?),
+        _ => (2, 0),
+    };
+    let Some(key) = tokens.at(1) else { return Err(refused(Reply::BadLine, 0)) };
+    let block_len = if verb == Verb::Set { value_len as u64 + 2 } else { 0 };
+    let flags = tokens.from(at_flags);
+    well_formed(verb, key, flags, at_flags + flags.len())
+        .map(|(key, flags)| Request { key, flags, value_len })
+        .map_err(|error| refused(error, block_len))
+}
+
+/// The rows of section 2 from the second on; once a block's length is known, whatever else is
+/// wrong with the line, the block is not taken for commands.
+fn well_formed<'a>(
+    verb: Verb,
+    key: &'a [u8],
+    tokens: &[&'a [u8]],
+    count: usize,
+) -> Result<(Key<'a>, Flags<'a>), Reply> {
+    let is_flag = |token: &&[u8]| matches!(token.first(), Some(b'A'..=b'z' | b'0'..=b'9'));
+    if !tokens.iter().all(is_flag) || (key.len() > KEY_LEN_MAX && verb != Verb::Arith) {
+        return Err(Reply::BadLine);
+    }
+    if verb == Verb::Debug {
+        return Key::read(key, tokens.contains(&b"b".as_slice()))
+            .map(|key| (key, Flags::default()))
+            .ok_or(Reply::BadLine);
+    }
+    let read = || {
+        if key.len() > KEY_LEN_MAX {
+            return Err(Reply::BadLine);
+        }
+        if count > TOKENS_MAX {
+            return Err(Reply::MetaLineTooLong);
+        }
+        flags::read(key, tokens)
+    };
+    match (verb, read()) {
+        (Verb::Arith, Err(_)) => Err(Reply::MetaBadArithFlag),
+        (_, read) => read,
+    }
+}
+
+/// Rows 1 and 3 for `ms`.
+fn value_len(tokens: &Tokens<'_>) -> Result<usize, Refused> {
+    match tokens.at(2).and_then(number::i32) {
+        Some(len @ 0..=VALUE_LEN_MAX) => Ok(len as usize),
+        _ => Err(refused(Reply::BadLine, 0)),
+    }
+}
+
+fn refused(error: Reply, block_len: u64) -> Refused {
+    Refused { error, block_len }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(line: &str, error: Reply, block_len: u64) {
+        let verb = Verb::of(line.as_bytes()).expect("a meta command");
+        let refused = parse(verb, line.as_bytes()).expect_err(line);
+        assert_eq!(refused, Refused { error, block_len }, "{line}");
+    }
+
+    #[test]
+    fn verbs_section_1() {
+        assert_eq!(Verb::of(b"mg a"), Some(Verb::Get));
+        assert_eq!(Verb::of(b"mn"), Some(Verb::Noop));
+        for line in ["", "m", "mx a", "mga", "MG a", " mg a", "mg\ta", "me\0"] {
+            assert_eq!(Verb::of(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn rows_of_section_2() {
+        let long = "k".repeat(251);
+        for line in ["mg", "mg ", "md", "ma", "me", "ms", "ms a", "ms a x", "ms a S2", "ms a -1"] {
+            check_refused(line, Reply::BadLine, 0);
+        }
+        for flag in ["+", "-", "!", "@", "{", "~", "?", "\u{e9}"] {
+            check_refused(&format!("mg a {flag}"), Reply::BadLine, 0);
+            check_refused(&format!("ma a {flag}"), Reply::BadLine, 0);
+            check_refused(&format!("ms a 5 {flag}"), Reply::BadLine, 7);
+        }
+        check_refused(&format!("mg {long}"), Reply::BadLine, 0);
+        check_refused(&format!("ms {long} 5"), Reply::BadLine, 7);
+        check_refused(&format!("ma {long}"), Reply::MetaBadArithFlag, 0);
+        check_refused(&format!("mg a {}", "q ".repeat(19)), Reply::MetaLineTooLong, 0);
+        check_refused("mg a v v", Reply::MetaDuplicateFlag, 0);
+        for flag in ["S", "z", "1", "[", "\\", "]", "^", "_", "`", "r", "e"] {
+            check_refused(&format!("mg a {flag}"), Reply::MetaInvalidFlag, 0);
+        }
+        check_refused("mg Zm9 b", Reply::MetaBadKey, 0);
+        for flag in ["T", "Tx", "N", "R+1", "C", "C-1", "E18446744073709551616"] {
+            check_refused(&format!("ms a 0 {flag}"), Reply::MetaBadToken, 2);
+        }
+        check_refused("ma a Jx", Reply::MetaBadArithFlag, 0);
+        check_refused("mg a Jx", Reply::MetaBadInitial, 0);
+        check_refused("mg a D", Reply::MetaBadDelta, 0);
+        check_refused("mg a F-1", Reply::BadLine, 0);
+    }
+
+    #[test]
+    fn the_last_of_several_errors_is_told() {
+        check_refused("mg a Tx Fx", Reply::MetaBadToken, 0);
+        check_refused("mg a Fx Tx Jx", Reply::MetaBadInitial, 0);
+        check_refused("mg a Tx z", Reply::MetaInvalidFlag, 0);
+        check_refused("mg a Tx Jx T1", Reply::MetaDuplicateFlag, 0);
+    }
+
+    #[test]
+    fn flags_section_3() {
+        let line = b"ms Zm9v 5 b T30 F7 C1 E2 MA I q c k Oxyz";
+        let Request { key, flags, value_len } = parse(Verb::Set, line).unwrap();
+        assert_eq!((key.bytes(), value_len), (b"foo".as_slice(), 5));
+        assert_eq!((flags.ttl, flags.client_flags, flags.mode), (Some(30), 7, Some(b'A')));
+        assert_eq!((flags.compare, flags.cas), (Some(1), Some(2)));
+        assert!(flags.is_quiet && flags.invalidates && !flags.shows_value);
+        assert_eq!(flags.order.last(), Some(&b"Oxyz".as_slice()));
+        assert_eq!(flags.opaque_len, 4);
+        let line = b"mg a N-1 R30 v u x J5 D6 L P h l s t f M";
+        let Request { flags, .. } = parse(Verb::Get, line).unwrap();
+        assert_eq!((flags.create, flags.recache), (Some(-1), Some(30)));
+        assert_eq!((flags.initial, flags.delta, flags.mode), (5, 6, Some(0)));
+        assert!(flags.shows_value && flags.empties && flags.is_peek);
+    }
+}
