@@ -81,7 +81,7 @@ fn blocks_of_refused_lines_section_2() {
 fn counters_section_4() {
     let shared = shared();
     let mut client = Client::new(&shared);
-    client.check("mg a\r\nmg a T30\r\nmg a N30\r\nmg a\r\nmg a T9\r\nme a\r\nmd a I\r\nmd a C1\r\n", {
+    client.check("mg a\r\nmg a T30\r\nmg a N30 E2\r\nmg a\r\nmg a T9\r\nme a\r\nmd a I\r\nmd a C1\r\n", {
         "EN\r\nEN\r\nHD W\r\nHD Z\r\nHD Z\r\nME a exp=9 la=0 cas=2 fetch=yes cls=1 size=21\r\nHD\r\n\
         EX\r\n"
     });
