@@ -118,13 +118,20 @@ pub enum StoreVerb {
     Cas(u64),
 }
 
-/// What `stats` is to show.
+/// What `stats` is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatsTopic {
+    /// Show a list.
+    List(StatsList),
+    /// Make the counters 0.
+    Reset,
+}
+
+/// The lists of keys and values that `stats` can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StatsList {
     /// `stats` alone.
     General,
-    /// Nothing: make the counters 0.
-    Reset,
     /// The options in force.
     Settings,
     /// Items by slab class.

@@ -13,7 +13,9 @@ use memchr::memchr;
 
 use crate::limits::{KEY_LEN_MAX, LINE_LEN_MAX};
 use crate::protocol::number;
-use crate::protocol::request::{Command, Request, ShutdownMode, StatsTopic, StoreLine, StoreVerb};
+use crate::protocol::request::{
+    Command, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
+};
 use crate::protocol::response::Reply;
 use crate::protocol::token::Tokens;
 
@@ -139,14 +141,16 @@ fn touch<'a>(tokens: &Tokens<'a>) -> Request<'a> {
 
 /// Section 8. The longer words are matched by any prefix, in this order.
 fn stats<'a>(tokens: &Tokens<'a>) -> Request<'a> {
-    let Some(word) = tokens.at(1) else { return Request::Stats(StatsTopic::General) };
+    let Some(word) = tokens.at(1) else {
+        return Request::Stats(StatsTopic::List(StatsList::General));
+    };
     let begins = |whole: &[u8]| whole.starts_with(word);
     let topic = match word {
         _ if begins(b"reset") => StatsTopic::Reset,
-        _ if begins(b"settings") => StatsTopic::Settings,
-        b"items" => StatsTopic::Items,
-        b"slabs" => StatsTopic::Slabs,
-        b"sizes" => StatsTopic::Sizes,
+        _ if begins(b"settings") => StatsTopic::List(StatsList::Settings),
+        b"items" => StatsTopic::List(StatsList::Items),
+        b"slabs" => StatsTopic::List(StatsList::Slabs),
+        b"sizes" => StatsTopic::List(StatsList::Sizes),
         _ => return refused(Reply::Error),
     };
     Request::Stats(topic)
@@ -350,13 +354,13 @@ mod tests {
 
     #[test]
     fn stats_section_8() {
-        check("stats\r\n", Request::Stats(StatsTopic::General), false);
+        check("stats\r\n", Request::Stats(StatsTopic::List(StatsList::General)), false);
         check("stats r\r\n", Request::Stats(StatsTopic::Reset), false);
         check("stats reset x\r\n", Request::Stats(StatsTopic::Reset), false);
-        check("stats s\r\n", Request::Stats(StatsTopic::Settings), false);
-        check("stats items\r\n", Request::Stats(StatsTopic::Items), false);
-        check("stats slabs\r\n", Request::Stats(StatsTopic::Slabs), false);
-        check("stats sizes\r\n", Request::Stats(StatsTopic::Sizes), false);
+        check("stats s\r\n", Request::Stats(StatsTopic::List(StatsList::Settings)), false);
+        check("stats items\r\n", Request::Stats(StatsTopic::List(StatsList::Items)), false);
+        check("stats slabs\r\n", Request::Stats(StatsTopic::List(StatsList::Slabs)), false);
+        check("stats sizes\r\n", Request::Stats(StatsTopic::List(StatsList::Sizes)), false);
         for word in ["item", "resets", "noreply", "conns", "detail", "cachedump 1 1", "foo"] {
             check_refused(&format!("stats {word}\r\n"), Reply::Error, 0, false);
         }
