@@ -68,6 +68,11 @@ pub const LINGER_SECS: u32 = 2;
 /// (memcached waits as long).
 pub const ACCEPT_RETRY_MILLIS: u64 = 10;
 
+/// Slices of a dump (`lru_crawler metadump`, `stats cachedump`) in one go of a connection; each locks
+/// one shard at a time for some 20 to 50 µs, so that the others on the worker wait for less than a
+/// quarter of a millisecond.
+pub const DUMP_SLICES_PER_GO: usize = 4;
+
 /// Room for a value that is arriving is made for as many bytes as have come already, within these
 /// bounds: the upper one keeps the shard's lock short, the lower one makes room for a whole value of
 /// usual size at once.

@@ -11,7 +11,11 @@
 //! cut into reads. A codec that has not seen enough says so and is asked again with more.
 #![forbid(unsafe_code)]
 
+pub mod control;
+
 pub mod meta;
+
+pub mod dump;
 
 pub mod request;
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::protocol::Reply;
+use crate::protocol::control::Crawler;
 
 /// A request and whether its answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub enum Request<'a> {
         /// The new limit in units of 2^20 bytes.
         megabytes: u32,
     },
+    /// `lru_crawler`
+    Crawler(Crawler),
     /// `debugtime` with the seconds by which to move the clock; None: something else.
     DebugTime(Option<i64>),
     /// Not to be executed.
@@ -125,6 +128,18 @@ pub enum StatsTopic {
     List(StatsList),
     /// Make the counters 0.
     Reset,
+    /// List the items of a class, or say what is wrong with the arguments. Whether listing is allowed
+    /// at all comes first.
+    Cachedump(Result<Cachedump, Reply>),
+}
+
+/// The arguments of `stats cachedump`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cachedump {
+    /// Slab class.
+    pub class: u32,
+    /// Most items that are shown; 0: all.
+    pub limit: u32,
 }
 
 /// The lists of keys and values that `stats` can show.

@@ -85,15 +85,45 @@ pub enum Reply {
     MetaBadArithMode,
     /// No memory for the number that `ma` was to make.
     MetaNoMemory,
+    /// End of `lru_crawler mgdump`.
+    EndOfKeys,
+    /// `lru_crawler disable` was given.
+    CrawlerDisabled,
+    /// `lru_crawler metadump` with `-X`.
+    MetadumpNotAllowed,
+    /// `lru_crawler mgdump` with `-X`.
+    MgdumpNotAllowed,
+    /// `lru_crawler metadump` while earlier answers are unsent.
+    MetadumpPipelined,
+    /// `lru_crawler mgdump` while earlier answers are unsent.
+    MgdumpPipelined,
+    /// A slab class that does not exist.
+    BadClass,
+    /// A list of no slab classes.
+    NothingToCrawl,
+    /// `stats cachedump` with `-X`.
+    CachedumpNotAllowed,
+    /// `stats cachedump` without its arguments.
+    BadStatsLine,
+    /// `stats cachedump` of a slab class that does not exist.
+    IllegalClass,
 }
 
 impl Reply {
     /// Whether it tells the client of an error.
     pub fn is_error(self) -> bool {
         let line = self.line();
-        [b"ERROR".as_slice(), b"CLIENT_ERROR", b"SERVER_ERROR", b"MEMLIMIT_", b"Error"]
-            .iter()
-            .any(|word| line.starts_with(word))
+        [
+            b"ERROR".as_slice(),
+            b"CLIENT_ERROR",
+            b"SERVER_ERROR",
+            b"MEMLIMIT_",
+            b"Error",
+            b"BADCLASS",
+            b"NOTSTARTED",
+        ]
+        .iter()
+        .any(|word| line.starts_with(word))
     }
 
     /// The line of the text protocol, CR LF included.
@@ -141,6 +171,17 @@ impl Reply {
             Reply::MetaBadSetMode => b"CLIENT_ERROR invalid mode for ms M token\r\n",
             Reply::MetaBadArithMode => b"CLIENT_ERROR invalid mode for ma M token\r\n",
             Reply::MetaNoMemory => b"SERVER_ERROR Out of memory allocating new item\r\n",
+            Reply::EndOfKeys => b"EN\r\n",
+            Reply::CrawlerDisabled => b"CLIENT_ERROR lru crawler disabled\r\n",
+            Reply::MetadumpNotAllowed => b"ERROR metadump not allowed\r\n",
+            Reply::MgdumpNotAllowed => b"ERROR key dump not allowed\r\n",
+            Reply::MetadumpPipelined => b"ERROR cannot pipeline other commands before metadump\r\n",
+            Reply::MgdumpPipelined => b"ERROR cannot pipeline other commands before mgdump\r\n",
+            Reply::BadClass => b"BADCLASS invalid class id\r\n",
+            Reply::NothingToCrawl => b"NOTSTARTED no items to crawl\r\n",
+            Reply::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
+            Reply::BadStatsLine => b"CLIENT_ERROR bad command line\r\n",
+            Reply::IllegalClass => b"CLIENT_ERROR Illegal slab id\r\n",
         }
     }
 }

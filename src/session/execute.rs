@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 
 use crate::metrics::{Counter, Counters};
+use crate::protocol::control::Crawler;
 use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
-use crate::session::{Output, Session, Step, Turn, Want, admin, stats};
+use crate::session::{Output, Session, Step, Turn, Want, admin};
 use crate::store::{Direction, Kept, Miss, NoSum, Sum};
 
 impl Session {
@@ -38,9 +39,9 @@ impl Session {
                 out.push(b"\r\n");
                 return Step::on(0);
             }
-            Request::Stats(topic) => {
-                stats::answer(topic, out, turn);
-                return Step::on(0);
+            Request::Stats(topic) => return self.stats(topic, out, turn),
+            Request::Crawler(Crawler::Dump { format, classes }) => {
+                return self.start_dump(format, classes, noreply, out, turn);
             }
             Request::Quit | Request::Hangup => return self.end(Want::Close),
             Request::Shutdown(mode) => match admin::shutdown(mode, turn.shared) {

@@ -5,7 +5,8 @@
 //!            ▼                                                      │
 //! input ─► Line ── get family ──► Keys ── too long a key ─► SkipLine┤
 //!            ├──── storage ─────► Value ── its block has come ──────┤
-//!            ├──── refused ─────► Swallow ── its block has gone ────┘
+//!            ├──── refused ─────► Swallow ── its block has gone ────┤
+//!            ├──── list ────────► Dump ── all items are shown ───────┘
 //!            └──── quit, ... ───► Over
 //! ```
 //!
@@ -16,6 +17,8 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+
+mod dump;
 
 mod execute;
 
@@ -44,6 +47,7 @@ use crate::metrics::Counters;
 use crate::protocol::meta::Verb;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
+use dump::Dump;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow};
 
@@ -70,7 +74,7 @@ pub enum Want {
     /// More input. What was not consumed, at most a line, must be presented again with more
     /// behind it.
     Input,
-    /// Another turn: the requests of this one are used up and input is left.
+    /// Another turn: the requests of this one are used up and input is left, or a list is going on.
     Turn,
     /// The output has reached its high-water mark: call again, with the same input, once it is
     /// below.
@@ -105,6 +109,8 @@ enum State {
     Value(Box<Arriving>),
     /// Amid the block of a request that was refused.
     Swallow(Swallow),
+    /// Amid a list of items.
+    Dump(Box<Dump>),
     /// Amid a line that has been answered.
     SkipLine,
     /// Nothing is read any more.
@@ -157,6 +163,7 @@ impl Session {
                 State::Keys(retrieval) => self.keys(retrieval, rest, out, turn),
                 State::Value(_) => self.take_value(rest, out, turn),
                 State::Swallow(_) => self.swallow(rest, out),
+                State::Dump(_) => self.dump(out, turn),
                 State::SkipLine => self.skip_line(rest),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };

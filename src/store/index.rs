@@ -15,10 +15,16 @@
 //! Bits of a hash: the lowest 8 choose the shard, the upper 8 are the tag, what lies between
 //! chooses the bucket. A slot keeps the tag only; to split a bucket its items are hashed anew.
 
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::arena::{Arena, PageId, Ref};
+pub(super) use walk::position;
 
 /// Items a bucket, times two, above which the index grows: 8.5 of 12.
 const LOAD_TIMES_2: usize = 17;
@@ -250,19 +256,7 @@ impl Index {
     #[cfg(test)]
     pub(super) fn for_each(&self, mut visit: impl FnMut(u32, u8, Ref)) {
         for main in 0..self.buckets() as u32 {
-            let mut at = Place::Main(main);
-            loop {
-                let bucket = self.bucket(at);
-                for slot in 0..SLOTS {
-                    if bucket.refs[slot].is_some() {
-                        visit(main, bucket.tags[slot], bucket.refs[slot]);
-                    }
-                }
-                if bucket.next == 0 {
-                    break;
-                }
-                at = Place::Spill(bucket.next - 1);
-            }
+            self.for_each_in(main, |tag, item| visit(main, tag, item));
         }
     }
 
@@ -480,117 +474,4 @@ impl Iterator for Matches {
 
 fn tag(hash: u64) -> u8 {
     (hash >> 56) as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn hash(n: u32) -> u64 {
-        let mut x = u64::from(n).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
-    }
-
-    /// Grows as the shard does. False: no pages left.
-    fn insert(index: &mut Index, arena: &Arena, n: u32) -> bool {
-        while !index.insert(hash(n), Ref(n)) {
-            match arena.take() {
-                Some(page) => index.add_spill_page(page),
-                None => return false,
-            }
-        }
-        if index.wants_growth() {
-            if index.needs_main_page() {
-                match arena.take() {
-                    Some(page) => index.add_main_page(page),
-                    None => return true,
-                }
-            }
-            index.grow(|r| hash(r.0));
-        }
-        true
-    }
-
-    fn check(index: &Index, present: impl Iterator<Item = u32>) {
-        let mut count = 0;
-        for n in present {
-            assert!(index.find(hash(n), |r| r == Ref(n)).is_some(), "{n}");
-            count += 1;
-        }
-        assert_eq!(index.items(), count);
-        let mut seen = 0;
-        index.for_each(|bucket, tagged, item| {
-            assert_eq!(index.bucket_of(hash(item.0)), bucket);
-            assert_eq!(tagged, tag(hash(item.0)));
-            seen += 1;
-        });
-        assert_eq!(seen, count);
-    }
-
-    #[test]
-    fn holds_what_was_inserted_through_growth_and_removal() {
-        let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
-        let mut index = Index::new(arena.clone(), arena.take().unwrap());
-        for n in 1..=100_000 {
-            assert!(insert(&mut index, &arena, n));
-        }
-        check(&index, 1..=100_000);
-        let bytes = index.pages() * 16384;
-        assert!(bytes <= 8 * 100_000 + 2 * 16384, "{bytes} B for 100,000 items");
-        for n in (1..=100_000).filter(|n| n % 3 != 0) {
-            let (slot, _) = index.find(hash(n), |r| r == Ref(n)).unwrap();
-            index.remove(slot, hash(n));
-        }
-        check(&index, (1..=100_000).filter(|n| n % 3 == 0));
-    }
-
-    #[test]
-    fn shrinks_to_its_first_page_when_it_is_empty() {
-        let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
-        let mut index = Index::new(arena.clone(), arena.take().unwrap());
-        for n in 1..=50_000 {
-            assert!(insert(&mut index, &arena, n));
-        }
-        for n in 1..=50_000 {
-            let (slot, _) = index.find(hash(n), |r| r == Ref(n)).unwrap();
-            index.remove(slot, hash(n));
-            while index.wants_shrinking() && index.shrink() {}
-            while let Some(page) = index.take_unused_page() {
-                arena.give(page);
-            }
-            if n % 5000 == 0 {
-                check(&index, n + 1..=50_000);
-            }
-        }
-        assert_eq!((index.pages(), index.buckets()), (1, 256));
-        assert_eq!(arena.taken_pages(), 1);
-    }
-
-    #[test]
-    fn goes_on_without_pages_to_grow() {
-        let arena = Arc::new(Arena::new(3 * 16384, 16384).unwrap());
-        let mut index = Index::new(arena.clone(), arena.take().unwrap());
-        let mut held = 0;
-        for n in 1..=20_000 {
-            if !insert(&mut index, &arena, n) {
-                break;
-            }
-            held = n;
-        }
-        assert!(held > 2 * 256 * 8, "{held}");
-        check(&index, 1..=held);
-    }
-
-    #[test]
-    fn replaces_in_place() {
-        let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
-        let mut index = Index::new(arena.clone(), arena.take().unwrap());
-        assert!(index.insert(hash(1), Ref(1)));
-        let (slot, _) = index.find(hash(1), |_| true).unwrap();
-        index.replace(slot, Ref(77));
-        assert_eq!(index.find(hash(1), |r| r == Ref(77)).unwrap().1, Ref(77));
-        assert!(index.find(hash(2), |_| true).is_none());
-    }
 }

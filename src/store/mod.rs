@@ -32,6 +32,7 @@ mod shape;
 mod shard;
 mod slab;
 mod upload;
+mod walk;
 
 #[cfg(test)]
 mod model;
@@ -52,6 +53,7 @@ pub use request::{
     Terms,
 };
 pub use upload::Upload;
+pub use walk::{ClassWalk, Entry, Walk};
 
 use crate::clock::{Expiry, Secs};
 use crate::limits::KEY_LEN_MAX;

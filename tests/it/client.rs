@@ -183,8 +183,14 @@ impl Client {
     /// Takes lines up to and with `last`.
     #[track_caller]
     pub fn lines_until(&mut self, last: &str) -> Vec<String> {
+        self.lines_until_any(&[last])
+    }
+
+    /// Takes lines up to and with one of `last`.
+    #[track_caller]
+    pub fn lines_until_any(&mut self, last: &[&str]) -> Vec<String> {
         let mut lines = vec![self.line()];
-        while lines.last().is_some_and(|line| line != last) {
+        while lines.last().is_some_and(|line| !last.contains(&line.as_str())) {
             lines.push(self.line());
         }
         lines

@@ -24,6 +24,8 @@ mod memory;
 
 mod faults;
 
+mod dump;
+
 mod process;
 
 mod tidy;

@@ -9,12 +9,14 @@
 
 pub mod get;
 
+mod control;
+
 use memchr::memchr;
 
 use crate::limits::{KEY_LEN_MAX, LINE_LEN_MAX};
 use crate::protocol::number;
 use crate::protocol::request::{
-    Command, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
+    Cachedump, Command, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
 };
 use crate::protocol::response::Reply;
 use crate::protocol::token::Tokens;
@@ -148,12 +150,23 @@ fn stats<'a>(tokens: &Tokens<'a>) -> Request<'a> {
     let topic = match word {
         _ if begins(b"reset") => StatsTopic::Reset,
         _ if begins(b"settings") => StatsTopic::List(StatsList::Settings),
+        _ if begins(b"cachedump") => StatsTopic::Cachedump(cachedump(tokens)),
         b"items" => StatsTopic::List(StatsList::Items),
         b"slabs" => StatsTopic::List(StatsList::Slabs),
         b"sizes" => StatsTopic::List(StatsList::Sizes),
         _ => return refused(Reply::Error),
     };
     Request::Stats(topic)
+}
+
+fn cachedump(tokens: &Tokens<'_>) -> Result<Cachedump, Reply> {
+    let (Some(class), Some(limit)) = (tokens.at(2), tokens.at(3)) else {
+        return Err(Reply::BadStatsLine);
+    };
+    match (number::u32(class), number::u32(limit)) {
+        (Some(class), Some(limit)) => Ok(Cachedump { class, limit }),
+        _ => Err(Reply::BadLine),
+    }
 }
 
 /// Section 7: looked up by the first token, so that leading spaces do no harm.
@@ -183,6 +196,7 @@ fn admin<'a>(tokens: &Tokens<'a>, noreply: bool) -> Command<'a> {
         b"refresh_certs" => {
             return Command { request: refused(Reply::TlsNotEnabled), noreply: false };
         }
+        b"lru_crawler" => control::crawler(tokens),
         b"debugtime" => Request::DebugTime(argument.and_then(number::i64)),
         _ if is_http(tokens) => Request::Hangup,
         _ => refused(Reply::Error),
@@ -361,7 +375,14 @@ mod tests {
         check("stats items\r\n", Request::Stats(StatsTopic::List(StatsList::Items)), false);
         check("stats slabs\r\n", Request::Stats(StatsTopic::List(StatsList::Slabs)), false);
         check("stats sizes\r\n", Request::Stats(StatsTopic::List(StatsList::Sizes)), false);
-        for word in ["item", "resets", "noreply", "conns", "detail", "cachedump 1 1", "foo"] {
+        let cachedump = |arguments| Request::Stats(StatsTopic::Cachedump(arguments));
+        let both = Ok(Cachedump { class: 1, limit: 0 });
+        check("stats cachedump 1 0 x\r\n", cachedump(both), false);
+        check("stats c 1 0\r\n", cachedump(both), false);
+        check("stats cachedump 1\r\n", cachedump(Err(Reply::BadStatsLine)), false);
+        check("stats cachedump 1 -1\r\n", cachedump(Err(Reply::BadLine)), false);
+        check("stats cachedump x 1\r\n", cachedump(Err(Reply::BadLine)), false);
+        for word in ["item", "resets", "noreply", "conns", "detail", "cachedumps 1 1", "foo"] {
             check_refused(&format!("stats {word}\r\n"), Reply::Error, 0, false);
         }
     }

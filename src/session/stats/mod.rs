@@ -18,7 +18,7 @@ use std::io::Write;
 
 use crate::protocol::Reply;
 use crate::protocol::request::{StatsList, StatsTopic};
-use crate::session::{Output, Turn};
+use crate::session::{Output, Session, Step, Turn};
 use crate::store::Class;
 
 /// Takes the statistics of a list, one by one, in order.
@@ -45,17 +45,26 @@ pub(super) fn reset(turn: &Turn<'_>) {
     turn.shared.store.reset_stats();
 }
 
-/// Appends what the text command `stats` with this topic answers.
-pub(super) fn answer(topic: StatsTopic, out: &mut Output, turn: &Turn<'_>) {
-    match topic {
-        StatsTopic::Reset => {
-            reset(turn);
-            out.push(Reply::Reset.line());
+impl Session {
+    /// The text command `stats`.
+    pub(super) fn stats(
+        &mut self,
+        topic: StatsTopic,
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        match topic {
+            StatsTopic::Reset => {
+                reset(turn);
+                out.push(Reply::Reset.line());
+            }
+            StatsTopic::Cachedump(request) => return self.start_cachedump(request, out, turn),
+            StatsTopic::List(list) => {
+                produce(list, &mut Lines(out.bytes()), turn);
+                out.push(Reply::End.line());
+            }
         }
-        StatsTopic::List(list) => {
-            produce(list, &mut Lines(out.bytes()), turn);
-            out.push(Reply::End.line());
-        }
+        Step::on(0)
     }
 }
 

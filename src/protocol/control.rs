@@ -1,0 +1,78 @@
+//! What can be asked of the server's machinery: the crawler, the slabs (text, section 7).
+#![forbid(unsafe_code)]
+
+/// `lru_crawler`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crawler {
+    /// `lru_crawler metadump` and `mgdump`: list items.
+    Dump {
+        /// How each is written.
+        format: DumpFormat,
+        /// Which items.
+        classes: Classes,
+    },
+}
+
+/// How a dump writes an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpFormat {
+    /// A line of `key=value` pairs.
+    Metadump,
+    /// The `mg` request that fetches it.
+    Mgdump,
+}
+
+/// Which slab classes are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// `all`
+    All,
+    /// `hash`: all, in the order of the index.
+    Hash,
+    /// Those in a list. It can be empty, as that of `,` is.
+    List(ClassSet),
+    /// Something in the list is no class.
+    Bad,
+}
+
+/// A set of slab classes, 1 to 255.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassSet([u64; 4]);
+
+impl ClassSet {
+    /// Adds a class.
+    pub fn insert(&mut self, class: u8) {
+        self.0[usize::from(class / 64)] |= 1 << (class % 64);
+    }
+
+    /// Whether it holds this class.
+    pub fn contains(&self, class: u8) -> bool {
+        self.0[usize::from(class / 64)] >> (class % 64) & 1 == 1
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 4]
+    }
+
+    /// Its classes, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(|&class| self.contains(class))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_sets() {
+        let mut set = ClassSet::default();
+        assert!(set.is_empty());
+        for class in [1, 63, 64, 255] {
+            set.insert(class);
+            assert!(set.contains(class) && !set.is_empty());
+        }
+        assert!(set.iter().eq([1, 63, 64, 255]));
+    }
+}
