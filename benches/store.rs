@@ -27,6 +27,8 @@ fn store(memory_mb: usize) -> Arc<Store> {
         evictions: true,
         cas: true,
         large_pages: false,
+        crawler: true,
+        automove: true,
         threads: 1,
     };
     Store::new(&options).expect("memory can be reserved")

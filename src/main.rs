@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use nuthatch::cli::{self, Given, Invocation};
 use nuthatch::clock::Clock;
@@ -61,6 +60,5 @@ fn serve(given: &Given) -> Result<(), StartError> {
         Store::new(&store).map_err(|error| StartError { message: error.0, exit_code: 1 })?;
     let metrics = Arc::new(Metrics::new(server.threads + 1));
     let clock = Arc::new(Clock::start());
-    let verbosity = AtomicU32::new(session.verbosity);
-    server::run(&server, Shared { store, metrics, clock, options: session, verbosity })
+    server::run(&server, Shared::new(store, metrics, clock, session))
 }

@@ -5,6 +5,7 @@ use super::UsageError;
 use super::flags::State;
 use super::number::{self, Number};
 use super::suboptions::{Integer, Kind, SUBOPTIONS, Suboption};
+use super::tuning::Tuning;
 
 /// What the lists of `-o` have set. Fields are those that something here depends on; everything
 /// else is checked by [`SUBOPTIONS`] and forgotten.
@@ -24,10 +25,10 @@ pub struct Extended {
     pub hot_lru_pct: i64,
     /// See `hot_lru_pct`.
     pub warm_lru_pct: i64,
-    /// Whether `temporary_ttl` was given, which memcached allows with the maintainer only.
-    pub temporary_ttl: bool,
     /// Whether memcached would run its LRU maintainer.
     pub lru_maintainer: bool,
+    /// What `stats settings` shows.
+    pub tuning: Tuning,
     /// Names of the given options that are without effect.
     pub without_effect: Vec<&'static str>,
     /// What was read otherwise than its writer may have meant, for the log.
@@ -44,8 +45,8 @@ impl Default for Extended {
             slab_sizes: None,
             hot_lru_pct: 20,
             warm_lru_pct: 40,
-            temporary_ttl: false,
             lru_maintainer: true,
+            tuning: Tuning::default(),
             without_effect: Vec::new(),
             notes: Vec::new(),
         }
@@ -125,6 +126,7 @@ impl Extended {
     }
 
     fn set(&mut self, name: &str, number: i64, text: Option<&str>) {
+        self.tuning.set(name, number, text);
         match name {
             "maxconns_fast" => self.maxconns_fast = true,
             "no_maxconns_fast" => self.maxconns_fast = false,
@@ -134,7 +136,6 @@ impl Extended {
             "slab_sizes" => self.slab_sizes = text.map(str::to_owned),
             "hot_lru_pct" => self.hot_lru_pct = number,
             "warm_lru_pct" => self.warm_lru_pct = number,
-            "temporary_ttl" => self.temporary_ttl = true,
             "lru_maintainer" => self.lru_maintainer = true,
             "no_lru_maintainer" => self.lru_maintainer = false,
             "no_modern" => {
@@ -197,8 +198,8 @@ mod tests {
 
     #[test]
     fn what_is_without_effect_is_named() {
-        let given = check("modern,idle_timeout=1,hash_algorithm=jenkins,slab_automove");
-        assert_eq!(given.without_effect, ["modern", "hash_algorithm", "slab_automove"]);
+        let given = check("modern,idle_timeout=1,hash_algorithm=jenkins,lru_crawler_sleep=5");
+        assert_eq!(given.without_effect, ["modern", "hash_algorithm", "lru_crawler_sleep"]);
     }
 
     /// Values that memcached takes.
@@ -208,9 +209,6 @@ mod tests {
             "hashpower=12",
             "hashpower=32",
             "no_hashexpand=3",
-            "slab_reassign=1",
-            "slab_automove=0",
-            "slab_automove=2",
             "slab_automove_ratio=1",
             "slab_automove_ratio=0.01",
             "slab_automove_window=3",
@@ -240,6 +238,33 @@ mod tests {
         ] {
             assert_eq!(check(list).without_effect.len(), 1, "{list}");
         }
+    }
+
+    #[test]
+    fn what_stats_settings_shows() {
+        let given = check(
+            "no_slab_reassign,slab_automove=2,slab_automove_ratio=0.5,slab_automove_window=3,\
+             no_lru_crawler,lru_crawler_sleep=7,lru_crawler_tocrawl=8,hot_max_factor=0.1,\
+             warm_max_factor=3,temporary_ttl=9,worker_logbuf_size=32,read_buf_mem_limit=2",
+        );
+        let wanted = Tuning {
+            slab_reassign: false,
+            slab_automove: 2,
+            slab_automove_ratio: 0.5,
+            slab_automove_window: 3,
+            lru_crawler: false,
+            lru_crawler_sleep: 7,
+            lru_crawler_tocrawl: 8,
+            hot_max_factor: 0.1,
+            warm_max_factor: 3.0,
+            temporary_ttl: Some(9),
+            worker_logbuf_kib: 32,
+            read_buf_mem_limit_mib: 2,
+            ..Tuning::default()
+        };
+        assert_eq!(given.tuning, wanted);
+        let given = check("no_modern,lru_crawler,slab_reassign,slab_automove").tuning;
+        assert_eq!(given, Tuning { lru_segmented: false, ..Tuning::default() });
     }
 
     /// Values that memcached refuses, with its messages.

@@ -9,6 +9,7 @@ pub mod extended;
 pub mod flags;
 pub mod number;
 pub mod suboptions;
+pub mod tuning;
 pub mod usage;
 
 use std::ffi::{OsStr, OsString};

@@ -120,6 +120,15 @@ const IDLE_TIMEOUT: Integer = Integer {
     high: "",
 };
 
+const SLAB_AUTOMOVE: Integer = Integer {
+    missing: "",
+    bad: "",
+    min: 0,
+    low: "slab_automove must be between 0 and 2",
+    max: 2,
+    high: "slab_automove must be between 0 and 2",
+};
+
 const SLAB_CHUNK_MAX: Integer = Integer {
     missing: "Missing slab_chunk_max argument",
     bad: "could not parse argument to slab_chunk_max",
@@ -145,11 +154,13 @@ pub const SUBOPTIONS: &[Suboption] = &[
          "Initial hashtable multiplier of {} is too high\n\
           Choose a value based on \"STAT hash_power_level\" from a running instance")),
     bare("no_hashexpand"),
-    bare("slab_reassign"),
-    bare("no_slab_reassign"),
-    atoi("slab_automove", "", (0, 2),
-        ("slab_automove must be between 0 and 2", "slab_automove must be between 0 and 2")),
-    bare("no_slab_automove"),
+    Suboption { name: "slab_reassign", kind: Kind::Bare, state: State::Works,
+        help: "the command \"slabs reassign\" works (default)" },
+    Suboption { name: "no_slab_reassign", kind: Kind::Bare, state: State::Differs,
+        help: "refuse it; pages move between classes only where they must" },
+    Suboption { name: "slab_automove", kind: Kind::Integer(SLAB_AUTOMOVE), state: State::Differs,
+        help: "0: pages move between classes only where they must (default: 1)" },
+    option("no_slab_automove", Kind::Bare, State::Differs),
     fraction("slab_automove_ratio", "Missing slab_automove_ratio argument", 1.0,
         "slab_automove_ratio must be > 0 and < 1"),
     atoi("slab_automove_window", "Missing slab_automove_window argument", (3, 1800),
@@ -161,8 +172,10 @@ pub const SUBOPTIONS: &[Suboption] = &[
         missing: "Missing hash_algorithm argument",
         choices: &["jenkins", "murmur3", "xxh3"],
         bad: "Unknown hash_algorithm option (jenkins, murmur3, xxh3)" }, State::NoEffect),
-    bare("lru_crawler"),
-    bare("no_lru_crawler"),
+    Suboption { name: "lru_crawler", kind: Kind::Bare, state: State::Works,
+        help: "look for expired items in the background (default)" },
+    Suboption { name: "no_lru_crawler", kind: Kind::Bare, state: State::Works,
+        help: "do not: they stay until their room is needed" },
     atoi("lru_crawler_sleep", "Missing lru_crawler_sleep value", (0, 1_000_000),
         ("LRU crawler sleep must be between 0 and 1 second",
          "LRU crawler sleep must be between 0 and 1 second")),

@@ -147,6 +147,9 @@ impl Config {
                 evictions: given.evictions,
                 cas: given.cas,
                 large_pages: given.large_pages,
+                crawler: given.extended.tuning.lru_crawler,
+                automove: given.extended.tuning.slab_reassign
+                    && given.extended.tuning.slab_automove > 0,
                 threads,
             },
             session: session_options(given, threads, item_size_max, port, inter),
@@ -232,7 +235,7 @@ fn check_extended(given: &Given) -> Result<(), UsageError> {
             "hot_lru_pct + warm_lru_pct cannot be more than 80% combined",
         ));
     }
-    if given.extended.temporary_ttl && !given.extended.lru_maintainer {
+    if given.extended.tuning.temporary_ttl.is_some() && !given.extended.lru_maintainer {
         return Err(UsageError::usage("temporary_ttl requires lru_maintainer to be enabled"));
     }
     Ok(())
@@ -321,6 +324,38 @@ fn session_options(
         cas: given.cas,
         evictions: given.evictions,
         verbosity: given.verbosity,
+        tunables: tunables(given),
+    }
+}
+
+/// What `stats settings` shows of settings that most of are without effect.
+fn tunables(given: &Given) -> session::Tunables {
+    let Extended { tuning, lru_maintainer, .. } = &given.extended;
+    let small = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    let bytes = |number: i64, unit: u64| u64::try_from(number).unwrap_or(0).saturating_mul(unit);
+    let ttl = tuning.temporary_ttl.map(|ttl| i32::try_from(ttl).unwrap_or(i32::MAX));
+    session::Tunables {
+        hashpower_init: small(tuning.hashpower),
+        slab_reassign: tuning.slab_reassign,
+        slab_automove: small(tuning.slab_automove),
+        slab_automove_ratio: tuning.slab_automove_ratio,
+        slab_automove_window: small(tuning.slab_automove_window),
+        lru_crawler_sleep: small(tuning.lru_crawler_sleep),
+        lru_crawler_tocrawl: small(tuning.lru_crawler_tocrawl),
+        tail_repair_time: bytes(tuning.tail_repair_time, 1),
+        lru_maintainer: *lru_maintainer,
+        lru_segmented: tuning.lru_segmented,
+        hot_lru_pct: small(given.extended.hot_lru_pct),
+        warm_lru_pct: small(given.extended.warm_lru_pct),
+        hot_max_factor: tuning.hot_max_factor,
+        warm_max_factor: tuning.warm_max_factor,
+        temp_lru: ttl.is_some(),
+        temporary_ttl: ttl.unwrap_or(session::Tunables::default().temporary_ttl),
+        watcher_logbuf_size: bytes(tuning.watcher_logbuf_kib, 1 << 10),
+        worker_logbuf_size: bytes(tuning.worker_logbuf_kib, 1 << 10),
+        read_buf_mem_limit: bytes(tuning.read_buf_mem_limit_mib, 1 << 20),
+        num_napi_ids: given.napi_ids.unwrap_or(0),
+        ..session::Tunables::default()
     }
 }
 

@@ -1,9 +1,11 @@
-//! What can be asked of the server's machinery: the crawler, the slabs (text, section 7).
+//! What can be asked of the server's machinery: the crawler, the slabs, the LRU (text, section 7).
 #![forbid(unsafe_code)]
 
 /// `lru_crawler`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crawler {
+    /// `lru_crawler crawl`: look for expired items now.
+    Crawl(Classes),
     /// `lru_crawler metadump` and `mgdump`: list items.
     Dump {
         /// How each is written.
@@ -11,6 +13,59 @@ pub enum Crawler {
         /// Which items.
         classes: Classes,
     },
+    /// `lru_crawler enable`
+    Enable,
+    /// `lru_crawler disable`
+    Disable,
+    /// `lru_crawler sleep`: microseconds, at most a million.
+    Sleep(u32),
+    /// `lru_crawler tocrawl`: items.
+    ToCrawl(u32),
+}
+
+/// `slabs`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Slabs {
+    /// `slabs reassign` with source and destination; None: something that is no number. Whether
+    /// pages may move at all comes first.
+    Reassign(Option<(i32, i32)>),
+    /// `slabs automove 0|1|2`
+    Automove(u32),
+    /// `slabs automove ratio`
+    AutomoveRatio(f64),
+    /// `slabs automove freeratio`
+    AutomoveFreeRatio(f64),
+    /// `slabs automove window`, 3 to 1800.
+    AutomoveWindow(u32),
+}
+
+/// `lru`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lru {
+    /// `lru tune`
+    Tune {
+        /// Per cent of the memory for HOT.
+        hot_pct: u32,
+        /// Per cent of the memory for WARM.
+        warm_pct: u32,
+        /// Age of HOT relative to COLD.
+        hot_factor: f64,
+        /// Age of WARM relative to COLD.
+        warm_factor: f64,
+    },
+    /// `lru mode`; None: no such mode. Whether there is a mode to be chosen comes first.
+    Mode(Option<LruMode>),
+    /// `lru temp_ttl`, negative: off; None: no number.
+    TempTtl(Option<i32>),
+}
+
+/// The modes of `lru mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LruMode {
+    /// One queue.
+    Flat,
+    /// HOT, WARM and COLD.
+    Segmented,
 }
 
 /// How a dump writes an item.

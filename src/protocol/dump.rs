@@ -6,6 +6,8 @@
 
 use itoa::{Buffer, Integer};
 
+use crate::protocol::meta::push_key;
+
 /// What metadump tells of an item, beside its key.
 #[derive(Clone, Copy, Debug)]
 pub struct Metadata {
@@ -42,11 +44,9 @@ pub fn metadump_line(into: &mut Vec<u8>, key: &[u8], item: &Metadata) {
 /// Appends a line of `lru_crawler mgdump`.
 pub fn mgdump_line(into: &mut Vec<u8>, key: &[u8], is_binary: bool) {
     into.extend_from_slice(b"mg ");
+    push_key(into, key, is_binary);
     if is_binary {
-        base64(into, key);
         into.extend_from_slice(b" b");
-    } else {
-        into.extend_from_slice(key);
     }
     into.extend_from_slice(b"\r\n");
 }
@@ -60,11 +60,7 @@ pub fn cachedump_line(
     expires_at: Option<i64>,
 ) {
     into.extend_from_slice(b"ITEM ");
-    if is_binary {
-        base64(into, key);
-    } else {
-        into.extend_from_slice(key);
-    }
+    push_key(into, key, is_binary);
     number(into, b" [", value_len);
     number(into, b" b; ", expires_at.unwrap_or(0));
     into.extend_from_slice(b" s]\r\n");
@@ -84,20 +80,6 @@ pub fn uri_encode(into: &mut Vec<u8>, bytes: &[u8]) {
         } else {
             let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
             into.extend_from_slice(&[b'%', high, low]);
-        }
-    }
-}
-
-/// Appends `bytes` in base64 (RFC 4648, section 4), padded.
-fn base64(into: &mut Vec<u8>, bytes: &[u8]) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
-            let digit = DIGITS[(bits >> shift & 63) as usize];
-            into.push(if at <= group.len() { digit } else { b'=' });
         }
     }
 }
@@ -142,15 +124,5 @@ mod tests {
         check(|into| cachedump_line(into, b"a", false, 5, None), "ITEM a [5 b; 0 s]\r\n");
         check(|into| cachedump_line(into, b"a", false, 0, Some(9)), "ITEM a [0 b; 9 s]\r\n");
         check(|into| cachedump_line(into, b"\n\n\n", true, 0, None), "ITEM CgoK [0 b; 0 s]\r\n");
-    }
-
-    #[test]
-    fn encodings() {
-        check(|into| uri_encode(into, b"aZ09-._~"), "aZ09-._~");
-        check(|into| uri_encode(into, b" %+:/\0\xff"), "%20%25%2B%3A%2F%00%FF");
-        for (bytes, want) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v")] {
-            check(|into| base64(into, bytes.as_bytes()), want);
-        }
-        check(|into| base64(into, b"foobar\xff\xfe"), "Zm9vYmFy//4=");
     }
 }

@@ -51,6 +51,11 @@ pub fn libc_u32(text: &[u8]) -> Option<u32> {
     if number.negative && wrapped >> 63 == 1 { None } else { Some(wrapped as u32) }
 }
 
+/// A number with a fraction, as `strtod` reads it but for hexadecimal digits.
+pub fn float(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
 /// A sign and digits as the C library reads them.
 struct LibcNumber {
     negative: bool,

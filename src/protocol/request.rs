@@ -2,10 +2,10 @@
 #![forbid(unsafe_code)]
 
 use crate::protocol::Reply;
-use crate::protocol::control::Crawler;
+use crate::protocol::control::{Crawler, Lru, Slabs};
 
 /// A request and whether its answer is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Command<'a> {
     /// What is asked for.
     pub request: Request<'a>,
@@ -16,7 +16,7 @@ pub struct Command<'a> {
 /// A request whose fields have been read and found well-formed: keys have 1 to `KEY_LEN_MAX`
 /// bytes. Borrows from the line it was read from. The get family is not here: its lines have no
 /// bound, see [`crate::protocol::text::get`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'a> {
     /// A data block follows.
     Store(StoreLine<'a>),
@@ -71,6 +71,10 @@ pub enum Request<'a> {
     },
     /// `lru_crawler`
     Crawler(Crawler),
+    /// `slabs`
+    Slabs(Slabs),
+    /// `lru`
+    Lru(Lru),
     /// `debugtime` with the seconds by which to move the clock; None: something else.
     DebugTime(Option<i64>),
     /// Not to be executed.

@@ -101,6 +101,26 @@ pub enum Reply {
     BadClass,
     /// A list of no slab classes.
     NothingToCrawl,
+    /// `lru_crawler crawl` of something that no crawl is for.
+    CrawlFailed,
+    /// `lru_crawler enable` while it is enabled.
+    CrawlerNotStarted,
+    /// `lru_crawler sleep` of more than a second.
+    SleepTooLong,
+    /// `slabs reassign` with `-o no_slab_reassign`.
+    ReassignDisabled,
+    /// `slabs reassign` from a class to itself.
+    SameClass,
+    /// `slabs reassign` from or to a class that does not exist.
+    BadReassign,
+    /// `slabs reassign` from a class with fewer than two pages.
+    NoSparePage,
+    /// `slabs automove window` out of its range.
+    BadWindow,
+    /// `lru tune` of more than 80 per cent.
+    BadPercents,
+    /// `lru tune` with a factor that is not above 0.
+    BadFactors,
     /// `stats cachedump` with `-X`.
     CachedumpNotAllowed,
     /// `stats cachedump` without its arguments.
@@ -121,6 +141,8 @@ impl Reply {
             b"Error",
             b"BADCLASS",
             b"NOTSTARTED",
+            b"SAME",
+            b"NOSPARE",
         ]
         .iter()
         .any(|word| line.starts_with(word))
@@ -179,6 +201,16 @@ impl Reply {
             Reply::MgdumpPipelined => b"ERROR cannot pipeline other commands before mgdump\r\n",
             Reply::BadClass => b"BADCLASS invalid class id\r\n",
             Reply::NothingToCrawl => b"NOTSTARTED no items to crawl\r\n",
+            Reply::CrawlFailed => b"ERROR an unknown error happened\r\n",
+            Reply::CrawlerNotStarted => b"ERROR failed to start lru crawler thread\r\n",
+            Reply::SleepTooLong => b"CLIENT_ERROR sleep must be one second or less\r\n",
+            Reply::ReassignDisabled => b"CLIENT_ERROR slab reassignment disabled\r\n",
+            Reply::SameClass => b"SAME src and dst class are identical\r\n",
+            Reply::BadReassign => b"BADCLASS invalid src or dst class id\r\n",
+            Reply::NoSparePage => b"NOSPARE source class has no spare pages\r\n",
+            Reply::BadWindow => b"CLIENT_ERROR automove window too low or too high\r\n",
+            Reply::BadPercents => b"ERROR hot and warm pcts must not exceed 80\r\n",
+            Reply::BadFactors => b"ERROR hot/warm age factors must be greater than 0\r\n",
             Reply::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
             Reply::BadStatsLine => b"CLIENT_ERROR bad command line\r\n",
             Reply::IllegalClass => b"CLIENT_ERROR Illegal slab id\r\n",

@@ -84,16 +84,17 @@ impl Server {
             evictions: true,
             cas: true,
             large_pages: false,
+            crawler: true,
+            automove: true,
             threads: options.threads,
         })
         .expect("a store");
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(Shared::new(
             store,
-            metrics: Arc::new(Metrics::new(options.threads + 1)),
-            clock: Arc::new(Clock::start()),
-            options: session::Options { shutdown: true, ..session::Options::default() },
-            verbosity: 0.into(),
-        });
+            Arc::new(Metrics::new(options.threads + 1)),
+            Arc::new(Clock::start()),
+            session::Options { shutdown: true, ..session::Options::default() },
+        ));
         let address = listeners[0].address();
         let mut acceptor =
             Acceptor::start(options, listeners, Arc::clone(&shared)).expect("started");
@@ -417,13 +418,12 @@ fn run_tells_its_port_and_pid() {
         ..options()
     };
     let server = Server::start(&options);
-    let shared = Shared {
-        store: Arc::clone(&server.shared.store),
-        metrics: Arc::new(Metrics::new(3)),
-        clock: Arc::clone(&server.shared.clock),
-        options: session::Options { shutdown: true, ..session::Options::default() },
-        verbosity: 0.into(),
-    };
+    let shared = Shared::new(
+        Arc::clone(&server.shared.store),
+        Arc::new(Metrics::new(3)),
+        Arc::clone(&server.shared.clock),
+        session::Options { shutdown: true, ..session::Options::default() },
+    );
     let running = std::thread::spawn(move || run(&options, shared));
     server.until(|_| pid_file.exists());
     let told = std::fs::read_to_string(&port_file).expect("written before the pid file");

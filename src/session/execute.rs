@@ -2,11 +2,10 @@
 #![forbid(unsafe_code)]
 
 use crate::metrics::{Counter, Counters};
-use crate::protocol::control::Crawler;
 use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
-use crate::session::{Output, Session, Step, Turn, Want, admin};
+use crate::session::{Output, Session, Step, Turn, Want, admin, control};
 use crate::store::{Direction, Kept, Miss, NoSum, Sum};
 
 impl Session {
@@ -40,9 +39,9 @@ impl Session {
                 return Step::on(0);
             }
             Request::Stats(topic) => return self.stats(topic, out, turn),
-            Request::Crawler(Crawler::Dump { format, classes }) => {
-                return self.start_dump(format, classes, noreply, out, turn);
-            }
+            Request::Crawler(request) => return self.crawler(request, noreply, out, turn),
+            Request::Slabs(request) => control::slabs(request, turn),
+            Request::Lru(request) => control::lru(request, turn),
             Request::Quit | Request::Hangup => return self.end(Want::Close),
             Request::Shutdown(mode) => match admin::shutdown(mode, turn.shared) {
                 Ok(graceful) => return self.end(Want::Shutdown { graceful }),

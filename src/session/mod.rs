@@ -18,6 +18,8 @@
 
 mod admin;
 
+mod control;
+
 mod dump;
 
 mod execute;
@@ -29,6 +31,8 @@ mod retrieve;
 mod shared;
 
 mod stats;
+
+mod tunables;
 
 mod value;
 
@@ -52,6 +56,7 @@ use retrieve::Retrieval;
 use value::{Arriving, Swallow};
 
 pub use shared::{Options, Shared};
+pub use tunables::Tunables;
 
 /// The answers of one connection.
 pub type Output = buf::Output<Value>;

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use parking_lot::Mutex;
+
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::session::Tunables;
 use crate::store::Store;
 
 /// What sessions reach beside their own state.
@@ -21,6 +24,27 @@ pub struct Shared {
     pub options: Options,
     /// What the `verbosity` command sets: 0 to 2.
     pub verbosity: AtomicU32,
+    /// What `slabs`, `lru` and `lru_crawler` set.
+    pub tunables: Mutex<Tunables>,
+}
+
+impl Shared {
+    /// What has not been changed by any command yet.
+    pub fn new(
+        store: Arc<Store>,
+        metrics: Arc<Metrics>,
+        clock: Arc<Clock>,
+        options: Options,
+    ) -> Shared {
+        Shared {
+            store,
+            metrics,
+            clock,
+            verbosity: AtomicU32::new(options.verbosity),
+            tunables: Mutex::new(options.tunables.clone()),
+            options,
+        }
+    }
 }
 
 /// What the sessions of a server may do and what they report of it (`stats settings`). Filled by
@@ -77,4 +101,6 @@ pub struct Options {
     pub evictions: bool,
     /// `-v` at start: 0, 1, 2...
     pub verbosity: u32,
+    /// Settings that most of are without effect, at start.
+    pub tunables: Tunables,
 }

@@ -10,6 +10,9 @@ pub(super) struct ShardCounters {
     pub bytes: u64,
     pub total_items: u64,
     pub pages_moved: u64,
+    /// Items, and links of large ones, moved off a page that changed its class.
+    pub rescues: u64,
+    pub chunk_rescues: u64,
     /// Times that a request had to look for room beyond the free chunks.
     pub direct_reclaims: u64,
 }
@@ -75,14 +78,20 @@ pub struct Totals {
     pub evicted_unfetched: u64,
     /// Items evicted to make room.
     pub evictions: u64,
-    /// Expired or flushed items whose room was taken by a new item.
+    /// Expired or flushed items freed before anybody asked for them.
     pub reclaimed: u64,
-    /// Expired or flushed items freed in the background.
+    /// Those of them that were freed in the background.
     pub crawler_reclaimed: u64,
     /// Items looked at in the background.
     pub crawler_items_checked: u64,
-    /// Pages moved from one class to another.
+    /// Pages moved from one class to another, or from one to the free ones when asked.
     pub slabs_moved: u64,
+    /// Items moved off such a page.
+    pub rescues: u64,
+    /// Links of large items moved off such a page.
+    pub chunk_rescues: u64,
+    /// Rounds of the background sweep.
+    pub crawler_rounds: u64,
     /// Times that a request had to look for room beyond the free chunks.
     pub direct_reclaims: u64,
     /// Bytes of all pages that the classes hold.

@@ -135,7 +135,8 @@ impl Shard {
             self.advance_hand(class, now, Free::Gone);
             return;
         }
-        if self.wants_page(class)
+        if self.settings.automove
+            && self.wants_page(class)
             && let Some(donor) = self.poorer_class(class)
             && self.move_page(donor, class, now)
         {
@@ -306,7 +307,7 @@ impl Shard {
     /// Empties a page of `class`, from where its hand points, and takes it out of the class: what
     /// was not hit lately is evicted, the rest moves. None: every page holds something that must
     /// stay where it is.
-    fn empty_page(&mut self, class: ClassId, now: Secs) -> Option<PageId> {
+    pub(super) fn empty_page(&mut self, class: ClassId, now: Secs) -> Option<PageId> {
         let number = self.removable_page(class)?;
         let page = self.slab.pages(class)[number];
         self.evict_unused(class, page, now);
@@ -315,7 +316,7 @@ impl Shard {
 
     /// The next page of `class`, from where its hand points, that can be emptied. Those that cannot
     /// are left behind the hand.
-    fn removable_page(&mut self, class: ClassId) -> Option<usize> {
+    pub(super) fn removable_page(&mut self, class: ClassId) -> Option<usize> {
         let count = self.slab.pages(class).len();
         let from = self.hands[usize::from(class.0)].page;
         let number = (0..count)
@@ -328,7 +329,7 @@ impl Shard {
     }
 
     /// Moves what is left in a page to others, evicts what finds no room, and takes the page out.
-    fn remove_page(&mut self, class: ClassId, number: usize, now: Secs) -> PageId {
+    pub(super) fn remove_page(&mut self, class: ClassId, number: usize, now: Secs) -> PageId {
         let page = self.slab.pages(class)[number];
         self.slab.withhold(class, page);
         self.move_rest(class, page, now);
@@ -402,8 +403,10 @@ impl Shard {
         self.slab.copy(from, to);
         let chunk = self.slab.chunk(to);
         if chunk.kind() == Kind::Link {
+            self.counters.chunk_rescues += 1;
             self.replace_link(from, to);
         } else {
+            self.counters.rescues += 1;
             let hash = self.hasher.hash(self.slab.key(to));
             let slot = self.slot_of(hash, from);
             self.index.replace(slot, to);

@@ -6,6 +6,9 @@
 //! a comparison, and no item pays for a place in a wheel or a list.
 #![forbid(unsafe_code)]
 
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use super::Store;
 use super::class::ClassId;
 use super::item::{Kind, Mark};
 use super::shard::Shard;
@@ -25,8 +28,98 @@ const FLOORS_PER_SLICE: usize = 4096;
 pub(super) struct Cursor {
     class: u8,
     page: usize,
-    /// A flush has left items in pages whose floor has not passed: all pages are opened.
-    flushed: bool,
+    /// Classes of which all pages are opened, one bit each: a flush has left items in pages whose
+    /// floor has not passed, or somebody has asked for it.
+    opened: [u64; 4],
+}
+
+impl Cursor {
+    fn opens(&self, class: ClassId) -> bool {
+        self.opened[usize::from(class.0 / 64)] >> (class.0 % 64) & 1 == 1
+    }
+}
+
+/// Whether the sweep is on, and what was asked of it.
+#[derive(Debug)]
+pub(super) struct Crawler {
+    is_on: AtomicBool,
+    /// Rounds through all shards that have to end before what was asked for is done.
+    rounds_asked: AtomicU32,
+    /// Rounds since the start or the last reset.
+    rounds: AtomicU64,
+}
+
+impl Crawler {
+    pub(super) fn new(is_on: bool) -> Crawler {
+        Crawler {
+            is_on: AtomicBool::new(is_on),
+            rounds_asked: AtomicU32::new(0),
+            rounds: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.is_on.load(Relaxed)
+    }
+
+    /// Whether somebody waits for a sweep.
+    pub(super) fn is_asked(&self) -> bool {
+        self.rounds_asked.load(Relaxed) > 0
+    }
+
+    /// A round through all shards has ended.
+    pub(super) fn note_round(&self) {
+        if self.is_on() {
+            self.rounds.fetch_add(1, Relaxed);
+        }
+        let asked = self.rounds_asked.load(Relaxed);
+        if asked > 0 {
+            // Loses to a crawl that is asked for at this moment: then there are rounds enough.
+            let _lost = self.rounds_asked.compare_exchange(asked, asked - 1, Relaxed, Relaxed);
+        }
+    }
+
+    pub(super) fn rounds(&self) -> u64 {
+        self.rounds.load(Relaxed)
+    }
+
+    pub(super) fn reset(&self) {
+        self.rounds.store(0, Relaxed);
+    }
+}
+
+impl Store {
+    /// Has the background sweep open all pages of the classes that are meant, whether or not
+    /// anything in them is due.
+    pub fn crawl(&self, is_meant: impl Fn(u8) -> bool) {
+        let mut opened = [0; 4];
+        for class in self.sizes.all().filter(|class| is_meant(class.0)) {
+            opened[usize::from(class.0 / 64)] |= 1 << (class.0 % 64);
+        }
+        for shard in &self.shards {
+            shard.lock().sweep_opened(opened);
+        }
+        // One round may be under way and past some shards.
+        self.crawler.rounds_asked.store(2, Relaxed);
+    }
+
+    /// Switches the background sweep of expired and flushed items on or off; how it was before.
+    pub fn set_crawler(&self, is_on: bool) -> bool {
+        if !is_on {
+            self.crawler.rounds_asked.store(0, Relaxed);
+        }
+        self.crawler.is_on.swap(is_on, Relaxed)
+    }
+
+    /// Whether the background sweep is on.
+    pub fn crawler_is_on(&self) -> bool {
+        self.crawler.is_on()
+    }
+
+    /// Whether a sweep that was asked for is not done yet.
+    pub fn is_crawling(&self) -> bool {
+        self.crawler.is_asked()
+    }
 }
 
 impl Shard {
@@ -55,7 +148,7 @@ impl Shard {
                 continue;
             };
             let floor = self.slab.expiry_floor(page);
-            if self.sweep.flushed || (floor != 0 && floor <= now.0) {
+            if self.sweep.opens(class) || (floor != 0 && floor <= now.0) {
                 self.sweep_page(class, self.sweep.page, now);
                 chunks = chunks.saturating_sub(self.slab.per_page(class));
             }
@@ -71,7 +164,13 @@ impl Shard {
 
     /// Has the next sweep open every page, since a flush leaves its items anywhere.
     pub(super) fn sweep_flushed(&mut self) {
-        self.sweep = Cursor { flushed: true, ..Cursor::default() };
+        self.sweep_opened([u64::MAX; 4]);
+    }
+
+    /// Has the next sweep, from its beginning, open every page of these classes.
+    fn sweep_opened(&mut self, classes: [u64; 4]) {
+        let opened = std::array::from_fn(|at| self.sweep.opened[at] | classes[at]);
+        self.sweep = Cursor { opened, ..Cursor::default() };
     }
 
     fn sweep_page(&mut self, class: ClassId, number: usize, now: Secs) {
@@ -86,11 +185,83 @@ impl Shard {
             self.class_mut(class).crawler_items_checked += 1;
             if self.gone(chunk, now).is_some() {
                 self.reclaim(item);
-                self.class_mut(class).crawler_reclaimed += 1;
+                let counters = self.class_mut(class);
+                counters.crawler_reclaimed += 1;
+                counters.reclaimed += 1;
             } else if chunk.expiry() != Expiry::NEVER {
                 floor = floor.min(chunk.expiry().0);
             }
         }
         self.slab.set_expiry_floor(page, if floor == u32::MAX { 0 } else { floor });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Meta, Options, Terms};
+
+    fn store(crawler: bool) -> Arc<Store> {
+        let options = Options {
+            memory_bytes: 8 << 20,
+            item_size_max: 1 << 20,
+            growth_factor: 1.25,
+            chunk_space_min: 48,
+            evictions: true,
+            cas: true,
+            large_pages: false,
+            crawler,
+            automove: true,
+            threads: 1,
+        };
+        let store = Store::new(&options).expect("memory");
+        for number in 0..90u32 {
+            let key = format!("key{number}");
+            let expiry = if number < 30 { Expiry(101) } else { Expiry::NEVER };
+            let meta = Meta { expiry, ..Meta::default() };
+            store
+                .store(&Terms::default(), &store.key(key.as_bytes()), meta, b"", Secs(100))
+                .unwrap();
+        }
+        store
+    }
+
+    fn items(store: &Store, second: u32) -> u64 {
+        while store.maintain(Secs(second)) {}
+        store.totals().curr_items
+    }
+
+    #[test]
+    fn the_sweep_can_be_switched() {
+        let store = store(false);
+        assert_eq!(items(&store, 200), 90);
+        assert!(!store.set_crawler(true) && store.set_crawler(true));
+        assert_eq!(items(&store, 201), 60);
+        let totals = store.totals();
+        assert_eq!((totals.reclaimed, totals.crawler_reclaimed), (30, 30));
+        assert!(totals.crawler_rounds > 0);
+        store.reset_stats();
+        assert_eq!(store.totals().crawler_rounds, 0);
+    }
+
+    #[test]
+    fn a_crawl_opens_all_pages_of_its_classes() {
+        let store = store(true);
+        assert_eq!(items(&store, 100), 90);
+        assert_eq!(store.totals().crawler_items_checked, 0);
+        store.crawl(|class| class == 2);
+        assert!(store.is_crawling());
+        assert_eq!(items(&store, 100), 90);
+        assert_eq!(store.totals().crawler_items_checked, 0, "all are of another class");
+        store.crawl(|class| class == 1);
+        assert!(store.maintain(Secs(100)) && store.is_crawling());
+        assert_eq!(items(&store, 100), 90);
+        assert!(!store.is_crawling());
+        assert_eq!(store.totals().crawler_items_checked, 90);
+        store.crawl(|_| true);
+        store.set_crawler(false);
+        assert!(!store.is_crawling());
     }
 }

@@ -26,11 +26,13 @@ mod hash;
 mod hit;
 mod index;
 mod item;
+mod reassign;
 mod remove;
 mod request;
 mod shape;
 mod shard;
 mod slab;
+mod storing;
 mod upload;
 mod walk;
 
@@ -48,6 +50,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 pub use counters::{Class, Totals};
 pub use hit::{Hit, HitKind, Value};
+pub use reassign::ReassignRefusal;
 pub use request::{
     Burial, Created, Direction, Kept, Key, Meta, Miss, Mode, NoSum, Number, Outcome, Refusal, Sum,
     Terms,
@@ -88,6 +91,10 @@ pub struct Options {
     pub cas: bool,
     /// `-L`: huge pages, all memory touched at the start.
     pub large_pages: bool,
+    /// False with `-o no_lru_crawler`: expired items stay until something needs their room.
+    pub crawler: bool,
+    /// False with `-o slab_automove=0`: pages move between classes only when they must.
+    pub automove: bool,
     /// Threads that will use the store.
     pub threads: usize,
 }
@@ -124,6 +131,7 @@ pub struct Store {
     /// The shard that is being swept, and the second whose sweep is done.
     sweeping: AtomicUsize,
     swept: AtomicU32,
+    crawler: expire::Crawler,
 }
 
 impl Store {
@@ -161,6 +169,7 @@ impl Store {
                     shards: shape.shards,
                     evictions: options.evictions,
                     cas: options.cas,
+                    automove: options.automove,
                     item_size_max: options.item_size_max,
                     ghost_entries: shape.ghost_entries,
                 };
@@ -184,6 +193,7 @@ impl Store {
             flush_shown: AtomicU32::new(0),
             sweeping: AtomicUsize::new(0),
             swept: AtomicU32::new(0),
+            crawler: expire::Crawler::new(options.crawler),
         }))
     }
 
@@ -399,7 +409,7 @@ impl Store {
     /// expired. True while more of it is waiting. For one thread.
     pub fn maintain(&self, now: Secs) -> bool {
         let number = self.sweeping.load(Relaxed);
-        if number == 0 && self.swept.load(Relaxed) == now.0 {
+        if number == 0 && self.swept.load(Relaxed) == now.0 && !self.crawler.is_asked() {
             return false;
         }
         let mut shard = self.shard(number);
@@ -409,7 +419,7 @@ impl Store {
         if shard.pages_held > shard.pages_max && shard.surrender_page(now) {
             return true;
         }
-        if shard.sweep(now) {
+        if self.crawler.is_on() && shard.sweep(now) {
             return true;
         }
         drop(shard);
@@ -418,8 +428,9 @@ impl Store {
         if next == 0 {
             self.even_out();
             self.swept.store(now.0, Relaxed);
+            self.crawler.note_round();
         }
-        next != 0
+        next != 0 || self.crawler.is_asked()
     }
 
     /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by
@@ -458,6 +469,8 @@ impl Store {
             totals.bytes += shard.counters.bytes;
             totals.total_items += shard.counters.total_items;
             totals.slabs_moved += shard.counters.pages_moved;
+            totals.rescues += shard.counters.rescues;
+            totals.chunk_rescues += shard.counters.chunk_rescues;
             totals.direct_reclaims += shard.counters.direct_reclaims;
             for class in &shard.classes {
                 totals.evictions += class.evicted;
@@ -468,6 +481,7 @@ impl Store {
                 totals.crawler_items_checked += class.crawler_items_checked;
             }
         }
+        totals.crawler_rounds = self.crawler.rounds();
         totals.hash_power_level = buckets.ilog2();
         totals
     }
@@ -507,10 +521,13 @@ impl Store {
 
     /// `stats reset`: events become 0, what is held stays.
     pub fn reset_stats(&self) {
+        self.crawler.reset();
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.counters.total_items = 0;
             shard.counters.pages_moved = 0;
+            shard.counters.rescues = 0;
+            shard.counters.chunk_rescues = 0;
             shard.counters.direct_reclaims = 0;
             for class in &mut shard.classes {
                 class.reset();

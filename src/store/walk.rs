@@ -70,10 +70,8 @@ impl Entry<'_> {
     }
 
     /// Whether the key was given in base64 and can hold any byte.
-    ///
-    /// Hook: no protocol that is spoken yet stores such keys.
     pub fn is_binary_key(&self) -> bool {
-        false
+        self.chunk().has(Mark::BINARY_KEY)
     }
 
     /// When the item expires.
@@ -160,6 +158,11 @@ impl Store {
             }
         }
         false
+    }
+
+    /// Bytes of the largest chunks; a larger value is a chain of such.
+    pub fn chunk_bytes_max(&self) -> usize {
+        self.sizes.chunk_bytes(self.sizes.largest())
     }
 
     /// Whether the store has a slab class of this number.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use nuthatch::clock::{Clock, Expiry};
+use nuthatch::clock::Clock;
 use nuthatch::protocol::dump::{Metadata, metadump_line};
-use nuthatch::store::{Meta, Mode, Options, Store, Walk};
+use nuthatch::store::{Meta, Options, Store, Terms, Walk};
 
 use crate::client::{Client, Received};
 use crate::harness::{OUR_VERSION, PATIENCE, Server, alone, moment, say, together, wait_for};
@@ -166,14 +166,18 @@ fn a_slice_of_a_walk_is_short() {
         evictions: true,
         cas: true,
         large_pages: false,
+        crawler: true,
+        automove: true,
         threads: 2,
     };
     let store = Store::new(&options).expect("memory");
     let now = Clock::start().now().secs;
     for number in 0..STAYING {
         let key = format!("a-key-of-a-usual-length:{number}");
-        let meta = Meta { flags: 0, expiry: Expiry::NEVER };
-        store.store(Mode::Set, &store.key(key.as_bytes()), meta, b"value", now).expect("room");
+        let meta = Meta::default();
+        store
+            .store(&Terms::default(), &store.key(key.as_bytes()), meta, b"value", now)
+            .expect("room");
     }
     let (mut walk, mut lines, mut times) = (Walk::default(), Vec::new(), Vec::new());
     let mut count = 0;

@@ -24,6 +24,8 @@ mod memory;
 
 mod faults;
 
+mod control;
+
 mod dump;
 
 mod process;

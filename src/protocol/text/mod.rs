@@ -197,6 +197,8 @@ fn admin<'a>(tokens: &Tokens<'a>, noreply: bool) -> Command<'a> {
             return Command { request: refused(Reply::TlsNotEnabled), noreply: false };
         }
         b"lru_crawler" => control::crawler(tokens),
+        b"slabs" => control::slabs(tokens),
+        b"lru" => control::lru(tokens),
         b"debugtime" => Request::DebugTime(argument.and_then(number::i64)),
         _ if is_http(tokens) => Request::Hangup,
         _ => refused(Reply::Error),

@@ -4,11 +4,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Sink, yes_no};
-use crate::session::{Options, Turn};
+use crate::session::{Options, Tunables, Turn};
 
 pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     let shared = turn.shared;
     let options = &shared.options;
+    let tunables = shared.tunables.lock().clone();
     into.add("maxbytes", &shared.store.totals().limit_maxbytes);
     into.add("maxconns", &options.max_connections);
     into.add("tcpport", &options.tcp_port);
@@ -23,17 +24,27 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("growth_factor", &format_args!("{:.2}", options.growth_factor));
     into.add("chunk_size", &options.chunk_size);
     into.add("num_threads", &options.threads);
-    connection_settings(into, options);
+    into.add("num_threads_per_udp", &options.threads);
+    connections(into, options);
+    slabs(into, &tunables, turn);
     into.add("flush_enabled", &yes_no(options.flush));
     into.add("dump_enabled", &yes_no(options.dump));
     into.add("hash_algorithm", &"ahash");
+    lru(into, &tunables);
     into.add("idle_timeout", &options.idle_timeout_secs);
+    into.add("watcher_logbuf_size", &tunables.watcher_logbuf_size);
+    into.add("worker_logbuf_size", &tunables.worker_logbuf_size);
+    into.add("read_buf_mem_limit", &tunables.read_buf_mem_limit);
     into.add("track_sizes", &"no");
     into.add("inline_ascii_response", &"no");
+    into.add("slab_automove_freeratio", &format_args!("{:.3}", tunables.slab_automove_freeratio));
+    into.add("ssl_enabled", &"no");
+    into.add("num_napi_ids", &tunables.num_napi_ids);
+    into.add("memory_file", &"(null)");
     into.add("client_flags_size", &size_of::<u32>());
 }
 
-fn connection_settings(into: &mut dyn Sink, options: &Options) {
+fn connections(into: &mut dyn Sink, options: &Options) {
     into.add("stat_key_prefix", &options.prefix_delimiter);
     into.add("detail_enabled", &yes_no(options.detail));
     into.add("reqs_per_event", &options.requests_per_turn);
@@ -44,4 +55,30 @@ fn connection_settings(into: &mut dyn Sink, options: &Options) {
     into.add("auth_enabled_ascii", &"no");
     into.add("item_size_max", &options.item_size_max);
     into.add("maxconns_fast", &yes_no(options.maxconns_fast));
+}
+
+fn slabs(into: &mut dyn Sink, tunables: &Tunables, turn: &Turn<'_>) {
+    let store = &turn.shared.store;
+    into.add("hashpower_init", &tunables.hashpower_init);
+    into.add("slab_reassign", &yes_no(tunables.slab_reassign));
+    into.add("slab_automove", &tunables.slab_automove);
+    into.add("slab_automove_ratio", &format_args!("{:.2}", tunables.slab_automove_ratio));
+    into.add("slab_automove_window", &tunables.slab_automove_window);
+    into.add("slab_chunk_max", &store.chunk_bytes_max());
+    into.add("lru_crawler", &yes_no(store.crawler_is_on()));
+    into.add("lru_crawler_sleep", &tunables.lru_crawler_sleep);
+    into.add("lru_crawler_tocrawl", &tunables.lru_crawler_tocrawl);
+    into.add("tail_repair_time", &tunables.tail_repair_time);
+}
+
+/// There is no such thread, whatever was asked for, and no segment.
+fn lru(into: &mut dyn Sink, tunables: &Tunables) {
+    into.add("lru_maintainer_thread", &"no");
+    into.add("lru_segmented", &yes_no(tunables.lru_segmented));
+    into.add("hot_lru_pct", &tunables.hot_lru_pct);
+    into.add("warm_lru_pct", &tunables.warm_lru_pct);
+    into.add("hot_max_factor", &format_args!("{:.2}", tunables.hot_max_factor));
+    into.add("warm_max_factor", &format_args!("{:.2}", tunables.warm_max_factor));
+    into.add("temp_lru", &yes_no(tunables.temp_lru));
+    into.add("temporary_ttl", &tunables.temporary_ttl);
 }

@@ -35,13 +35,8 @@ fn options() -> Options {
 }
 
 fn shared_with(options: Options, store: &store::Options) -> Shared {
-    Shared {
-        store: Store::new(store).unwrap(),
-        metrics: Arc::new(Metrics::new(1)),
-        clock: Arc::new(Clock::start()),
-        options,
-        verbosity: 0.into(),
-    }
+    let store = Store::new(store).unwrap();
+    Shared::new(store, Arc::new(Metrics::new(1)), Arc::new(Clock::start()), options)
 }
 
 fn store_options() -> store::Options {
@@ -53,6 +48,8 @@ fn store_options() -> store::Options {
         evictions: true,
         cas: true,
         large_pages: false,
+        crawler: true,
+        automove: true,
         threads: 1,
     }
 }

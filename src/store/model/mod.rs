@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod meta;
+mod storing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -206,107 +207,6 @@ impl Model {
         }
     }
 
-    fn put(&mut self) {
-        let (key, value, meta) = (self.key(), self.value(), self.meta());
-        let mut terms = self.terms(&key);
-        if self.living(&key).is_none() && self.rng.one_in(2) {
-            terms.create = Some(self.meta().expiry);
-        }
-        let outcome = self.store.store(&terms, &self.store.key(&key), meta, &value, self.now);
-        match outcome {
-            Ok(outcome) => self.applied(&terms, &key, meta, value, outcome),
-            Err(Refusal::NoMemory) => self.check_refusal(),
-            Err(Refusal::TooLarge) => {
-                assert!(key.len() + value.len() + 63 > self.case.item_size_max);
-            }
-        }
-    }
-
-    fn terms(&mut self, key: &[u8]) -> Terms {
-        let modes = [Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend];
-        let mode = modes.get(self.rng.below(10)).copied().unwrap_or(Mode::Set);
-        let held = self.entries.get(key).map_or(7, |entry| entry.cas);
-        let compare = match self.rng.below(12) {
-            0 => Some(self.rng.below(100) as u64),
-            1 => Some(held),
-            2 => Some(held.saturating_sub(1)),
-            _ => None,
-        };
-        let may_be_stale = self.rng.one_in(2) && matches!(mode, Mode::Set | Mode::Replace);
-        Terms { mode, compare, cas: self.chosen_cas(), may_be_stale, create: None }
-    }
-
-    /// A unique as a client might choose it, seldom.
-    fn chosen_cas(&mut self) -> Option<u64> {
-        match self.rng.below(16) {
-            0 => Some(self.rng.next()),
-            1 => Some(CAS_NARROW_MAX + self.rng.below(2) as u64),
-            2 => Some(self.rng.below(100) as u64),
-            _ => None,
-        }
-    }
-
-    /// Changes the map as the outcome says, and checks that it was the right one.
-    fn applied(&mut self, terms: &Terms, key: &[u8], meta: Meta, value: Vec<u8>, outcome: Outcome) {
-        let Outcome::Stored { cas, value_len } = outcome else {
-            return self.check_not_stored(terms, key, outcome);
-        };
-        assert!(terms.cas.is_none_or(|chosen| chosen == cas));
-        let old = self.living(key);
-        let entry = match (terms.mode, old) {
-            (Mode::Append, Some(old)) => {
-                let value = [old.value.clone(), value].concat();
-                old.joined(value, cas)
-            }
-            (Mode::Prepend, Some(old)) => {
-                let value = [value, old.value.clone()].concat();
-                old.joined(value, cas)
-            }
-            (Mode::Append | Mode::Prepend, None) => {
-                let expiry = terms.create.expect("nothing to join, and nothing was to be created");
-                Entry::new(value, Meta { expiry, ..meta }, cas)
-            }
-            (Mode::Set | Mode::Replace, old) if terms.compare.is_some() => {
-                let old = old.expect("a condition on nothing does not hold");
-                self.compared(terms, old, Entry::new(value, meta, cas))
-            }
-            (Mode::Replace, None) => panic!("replaced nothing"),
-            (Mode::Set | Mode::Add | Mode::Replace, _) => Entry::new(value, meta, cas),
-        };
-        assert_eq!(entry.value.len(), value_len);
-        self.entries.insert(key.to_vec(), entry);
-    }
-
-    /// What a store with a condition leaves.
-    fn compared(&self, terms: &Terms, old: Entry, new: Entry) -> Entry {
-        if terms.compare == Some(old.cas) {
-            return new;
-        }
-        assert!(terms.may_be_stale && terms.compare < Some(old.cas));
-        let Entry { expiry, is_token_sent, .. } = old;
-        Entry { expiry, is_stale: true, is_token_sent, ..new }
-    }
-
-    fn check_not_stored(&mut self, terms: &Terms, key: &[u8], outcome: Outcome) {
-        match (terms.mode, outcome) {
-            (Mode::Add, Outcome::NotStored) => assert!(self.living(key).is_some()),
-            (Mode::Replace, Outcome::NotStored) => self.must_be_absent(key),
-            (Mode::Set | Mode::Replace, Outcome::NotFound) => {
-                assert!(terms.compare.is_some());
-                self.must_be_absent(key);
-            }
-            (Mode::Append | Mode::Prepend, Outcome::NotStored) => {
-                // Nothing there, or the joined item could not be had: the old one stays.
-            }
-            (_, Outcome::Exists) => {
-                let wanted = terms.compare.expect("only a condition fails so");
-                let held = self.living(key).map(|old| old.cas);
-                assert!(wanted == 0 || held != Some(wanted));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
     fn check_refusal(&self) {
         let is_held = !self.pinned.is_empty() || !self.uploads.is_empty();
         assert!(!self.case.evictions || is_held, "refused though everything could go");
@@ -434,6 +334,56 @@ impl Model {
             let part = 12 + self.rng.below(5);
             self.store.set_memory_limit(self.case.memory_bytes * part / 16);
         }
+        if self.rng.one_in(4) {
+            self.move_a_page();
+        }
+        if self.rng.one_in(20) {
+            self.walk();
+        }
+    }
+
+    /// `slabs reassign` and its like at any moment.
+    fn move_a_page(&mut self) {
+        let [src, dst] = [0; 2].map(|_| self.rng.below(40) as i32 - 1);
+        let (before, evictions) = (self.store.totals(), self.case.evictions);
+        let moved = self.store.reassign(src, dst, self.now);
+        let after = self.store.totals();
+        assert_eq!(moved.is_ok(), after.slabs_moved > before.slabs_moved);
+        assert!(evictions || after.evictions == 0);
+        self.store.set_automove(self.rng.one_in(2));
+        if self.rng.one_in(4) {
+            self.store.crawl(|class| class % 2 == 0);
+        }
+    }
+
+    /// Every item that can be had is shown once by either walk, and no other.
+    fn walk(&mut self) {
+        let mut seen = Vec::new();
+        let mut walk = Walk::default();
+        let mut see = |item: &walk::Entry<'_>| seen.push((item.key().to_vec(), item.cas()));
+        while self.store.walk(&mut walk, self.now, &mut see) {}
+        let mut by_class = Vec::new();
+        for class in 0..=u8::MAX {
+            let mut walk = ClassWalk::new(class);
+            let mut see = |item: &walk::Entry<'_>| {
+                assert_eq!(item.class(), class);
+                by_class.push((item.key().to_vec(), item.cas()));
+                true
+            };
+            while self.store.walk_class(&mut walk, self.now, &mut see) {}
+        }
+        seen.sort();
+        by_class.sort();
+        assert_eq!(seen, by_class);
+        for (key, cas) in &seen {
+            assert_eq!(self.living(key).map(|entry| entry.cas), Some(*cas));
+        }
+        let keys: Vec<Vec<u8>> = self.entries.keys().cloned().collect();
+        for key in keys {
+            if seen.binary_search_by(|(seen, _)| seen.cmp(&key)).is_err() {
+                self.must_be_absent(&key);
+            }
+        }
     }
 
     fn flush(&mut self) {
@@ -460,6 +410,8 @@ fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Option
         evictions,
         cas: true,
         large_pages: false,
+        crawler: true,
+        automove: true,
         threads: 2,
     }
 }
