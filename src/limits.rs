@@ -73,6 +73,12 @@ pub const ACCEPT_RETRY_MILLIS: u64 = 10;
 /// quarter of a millisecond.
 pub const DUMP_SLICES_PER_GO: usize = 4;
 
+/// Prefixes that are counted (`stats detail`), memcached's own bound; keys with others are not.
+pub const PREFIXES_MAX: usize = 1 << 16;
+
+/// Bytes that these prefixes may have in all.
+pub const PREFIX_BYTES_MAX: usize = 1 << 20;
+
 /// Room for a value that is arriving is made for as many bytes as have come already, within these
 /// bounds: the upper one keeps the shard's lock short, the lower one makes room for a whole value of
 /// usual size at once.

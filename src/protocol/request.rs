@@ -132,9 +132,21 @@ pub enum StatsTopic {
     List(StatsList),
     /// Make the counters 0.
     Reset,
+    /// Count by prefix, or show what was counted, or say what is wrong with the arguments. Whether
+    /// that is allowed at all comes first.
+    Detail(Result<Detail, Reply>),
     /// List the items of a class, or say what is wrong with the arguments. Whether listing is allowed
     /// at all comes first.
     Cachedump(Result<Cachedump, Reply>),
+}
+
+/// The arguments of `stats detail`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// `on` or `off`
+    Switch(bool),
+    /// `dump`
+    Dump,
 }
 
 /// The arguments of `stats cachedump`.

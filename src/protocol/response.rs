@@ -121,6 +121,10 @@ pub enum Reply {
     BadPercents,
     /// `lru tune` with a factor that is not above 0.
     BadFactors,
+    /// `stats detail` with `-X`.
+    DetailNotAllowed,
+    /// `stats detail` without a word that it knows.
+    DetailUsage,
     /// `stats cachedump` with `-X`.
     CachedumpNotAllowed,
     /// `stats cachedump` without its arguments.
@@ -211,6 +215,8 @@ impl Reply {
             Reply::BadWindow => b"CLIENT_ERROR automove window too low or too high\r\n",
             Reply::BadPercents => b"ERROR hot and warm pcts must not exceed 80\r\n",
             Reply::BadFactors => b"ERROR hot/warm age factors must be greater than 0\r\n",
+            Reply::DetailNotAllowed => b"CLIENT_ERROR stats detail not allowed\r\n",
+            Reply::DetailUsage => b"CLIENT_ERROR usage: stats detail on|off|dump\r\n",
             Reply::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
             Reply::BadStatsLine => b"CLIENT_ERROR bad command line\r\n",
             Reply::IllegalClass => b"CLIENT_ERROR Illegal slab id\r\n",

@@ -1,4 +1,5 @@
-//! Lists of items: `lru_crawler metadump` and `mgdump`, `stats cachedump` (text, sections 7 and 8).
+//! Long lists: `lru_crawler metadump` and `mgdump`, `stats cachedump` and `stats detail dump` (text,
+//! sections 7 and 8).
 //!
 //! A dump is a state of the session that holds a cursor into the store. Each go lets it append a
 //! bounded number of lines, as long as the output takes them: a client that stops reading costs its
@@ -12,7 +13,7 @@ use crate::protocol::control::{ClassSet, Classes, DumpFormat};
 use crate::protocol::dump::{Metadata, cachedump_line, metadump_line, mgdump_line};
 use crate::protocol::request::Cachedump;
 use crate::session::value::answer;
-use crate::session::{Output, Session, State, Step, Turn, Want};
+use crate::session::{Output, Session, Shared, State, Step, Turn, Want};
 use crate::store::{ClassWalk, Entry, Store, Walk};
 
 /// Classes up to this number are taken for good in a list whether or not there are such
@@ -26,6 +27,8 @@ pub(super) enum Dump {
     All { format: DumpFormat, classes: Option<ClassSet>, walk: Walk },
     /// Items of one class, at most so many (None: all).
     Class { walk: ClassWalk, left: Option<u32> },
+    /// Prefixes of keys, from this part of the table on.
+    Prefixes { part: usize },
 }
 
 impl Session {
@@ -91,6 +94,12 @@ impl Session {
         Step::on(0)
     }
 
+    /// `stats detail dump`
+    pub(super) fn start_prefixes(&mut self) -> Step {
+        self.state = State::Dump(Box::new(Dump::Prefixes { part: 0 }));
+        Step::on(0)
+    }
+
     /// Amid a list.
     pub(super) fn dump(&mut self, out: &mut Output, turn: &mut Turn<'_>) -> Step {
         let State::Dump(dump) = &mut self.state else { return Step::on(0) };
@@ -100,7 +109,7 @@ impl Session {
             if out.is_high() {
                 return Step::wait(Want::Drain);
             }
-            if !dump.slice(out.bytes(), &turn.shared.store, &turn.now) {
+            if !dump.slice(out.bytes(), turn.shared, &turn.now) {
                 out.push(dump.end().line());
                 self.state = State::Line;
                 return Step::on(0);
@@ -112,8 +121,13 @@ impl Session {
 
 impl Dump {
     /// Appends some lines; false: that was all.
-    fn slice(&mut self, into: &mut Vec<u8>, store: &Store, now: &Now) -> bool {
+    fn slice(&mut self, into: &mut Vec<u8>, shared: &Shared, now: &Now) -> bool {
+        let store = &shared.store;
         match self {
+            Dump::Prefixes { part } => {
+                *part += 1;
+                shared.prefixes.list(*part - 1, into)
+            }
             Dump::All { format, classes, walk } => store.walk(walk, now.secs, |item| {
                 if classes.is_some_and(|classes| !classes.contains(item.class())) {
                     return;

@@ -69,6 +69,7 @@ pub(super) fn count_miss(counters: &Counters, misses: Counter, miss: Miss) {
 
 fn delete(key: &[u8], turn: &Turn<'_>) -> Reply {
     let store = &turn.shared.store;
+    turn.shared.prefixes.delete(key);
     let kept = store.delete(&store.key(key), None, turn.now.secs).err();
     count_delete(kept, turn.counters);
     if kept.is_none() { Reply::Deleted } else { Reply::NotFound }

@@ -25,6 +25,7 @@ mod dump;
 mod execute;
 
 mod meta;
+mod prefixes;
 
 mod retrieve;
 

@@ -117,18 +117,18 @@ fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'
     let (store, now, counters) = (&turn.shared.store, turn.now.secs, turn.counters);
     let visit = |hit: &mut Hit<'_>| show(hit, key, retrieval.shows_cas, out);
     let key = &store.key(key);
-    if let Some(expiry) = retrieval.touch {
+    let (found, hits, misses) = if let Some(expiry) = retrieval.touch {
         counters.bump(Counter::CmdTouch);
-        match store.get_and_touch(key, expiry, now, visit) {
-            Ok(()) => counters.bump(Counter::TouchHits),
-            Err(miss) => count_miss(counters, Counter::TouchMisses, miss),
-        }
+        let found = store.get_and_touch(key, expiry, now, visit);
+        (found, Counter::TouchHits, Counter::TouchMisses)
     } else {
         counters.bump(Counter::CmdGet);
-        match store.get(key, now, visit) {
-            Ok(()) => counters.bump(Counter::GetHits),
-            Err(miss) => count_miss(counters, Counter::GetMisses, miss),
-        }
+        (store.get(key, now, visit), Counter::GetHits, Counter::GetMisses)
+    };
+    turn.shared.prefixes.get(key.bytes(), found.is_ok());
+    match found {
+        Ok(()) => counters.bump(hits),
+        Err(miss) => count_miss(counters, misses, miss),
     }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::session::Tunables;
+use crate::session::prefixes::Prefixes;
 use crate::store::Store;
 
 /// What sessions reach beside their own state.
@@ -26,6 +27,8 @@ pub struct Shared {
     pub verbosity: AtomicU32,
     /// What `slabs`, `lru` and `lru_crawler` set.
     pub tunables: Mutex<Tunables>,
+    /// What `stats detail` shows.
+    pub prefixes: Prefixes,
 }
 
 impl Shared {
@@ -42,6 +45,7 @@ impl Shared {
             clock,
             verbosity: AtomicU32::new(options.verbosity),
             tunables: Mutex::new(options.tunables.clone()),
+            prefixes: Prefixes::new(options.prefix_delimiter, options.detail),
             options,
         }
     }

@@ -143,6 +143,7 @@ impl Session {
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
+        turn.shared.prefixes.set(line.key);
         let expiry = turn.now.expiry(line.exptime);
         let storing = Storing {
             terms: terms(line.verb),

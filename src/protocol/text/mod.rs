@@ -16,7 +16,7 @@ use memchr::memchr;
 use crate::limits::{KEY_LEN_MAX, LINE_LEN_MAX};
 use crate::protocol::number;
 use crate::protocol::request::{
-    Cachedump, Command, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
+    Cachedump, Command, Detail, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
 };
 use crate::protocol::response::Reply;
 use crate::protocol::token::Tokens;
@@ -149,6 +149,7 @@ fn stats<'a>(tokens: &Tokens<'a>) -> Request<'a> {
     let begins = |whole: &[u8]| whole.starts_with(word);
     let topic = match word {
         _ if begins(b"reset") => StatsTopic::Reset,
+        _ if begins(b"detail") => StatsTopic::Detail(detail(tokens)),
         _ if begins(b"settings") => StatsTopic::List(StatsList::Settings),
         _ if begins(b"cachedump") => StatsTopic::Cachedump(cachedump(tokens)),
         b"items" => StatsTopic::List(StatsList::Items),
@@ -157,6 +158,16 @@ fn stats<'a>(tokens: &Tokens<'a>) -> Request<'a> {
         _ => return refused(Reply::Error),
     };
     Request::Stats(topic)
+}
+
+fn detail(tokens: &Tokens<'_>) -> Result<Detail, Reply> {
+    let Some(word) = tokens.at(2) else { return Err(Reply::DetailUsage) };
+    match word {
+        _ if b"on".starts_with(word) => Ok(Detail::Switch(true)),
+        _ if b"off".starts_with(word) => Ok(Detail::Switch(false)),
+        _ if b"dump".starts_with(word) => Ok(Detail::Dump),
+        _ => Err(Reply::DetailUsage),
+    }
 }
 
 fn cachedump(tokens: &Tokens<'_>) -> Result<Cachedump, Reply> {
@@ -379,12 +390,21 @@ mod tests {
         check("stats sizes\r\n", Request::Stats(StatsTopic::List(StatsList::Sizes)), false);
         let cachedump = |arguments| Request::Stats(StatsTopic::Cachedump(arguments));
         let both = Ok(Cachedump { class: 1, limit: 0 });
+        for (words, want) in [
+            ("detail on", Ok(Detail::Switch(true))),
+            ("detail of", Ok(Detail::Switch(false))),
+            ("d d junk", Ok(Detail::Dump)),
+            ("detail", Err(Reply::DetailUsage)),
+            ("detail x", Err(Reply::DetailUsage)),
+        ] {
+            check(&format!("stats {words}\r\n"), Request::Stats(StatsTopic::Detail(want)), false);
+        }
         check("stats cachedump 1 0 x\r\n", cachedump(both), false);
         check("stats c 1 0\r\n", cachedump(both), false);
         check("stats cachedump 1\r\n", cachedump(Err(Reply::BadStatsLine)), false);
         check("stats cachedump 1 -1\r\n", cachedump(Err(Reply::BadLine)), false);
         check("stats cachedump x 1\r\n", cachedump(Err(Reply::BadLine)), false);
-        for word in ["item", "resets", "noreply", "conns", "detail", "cachedumps 1 1", "foo"] {
+        for word in ["item", "resets", "noreply", "conns", "details", "cachedumps 1 1", "foo"] {
             check_refused(&format!("stats {word}\r\n"), Reply::Error, 0, false);
         }
     }

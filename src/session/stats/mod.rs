@@ -17,7 +17,8 @@ use std::fmt::Display;
 use std::io::Write;
 
 use crate::protocol::Reply;
-use crate::protocol::request::{StatsList, StatsTopic};
+use crate::protocol::request::{Detail, StatsList, StatsTopic};
+use crate::session::value::answer;
 use crate::session::{Output, Session, Step, Turn};
 use crate::store::Class;
 
@@ -43,6 +44,7 @@ pub(super) fn produce(list: StatsList, into: &mut dyn Sink, turn: &Turn<'_>) {
 pub(super) fn reset(turn: &Turn<'_>) {
     turn.shared.metrics.reset();
     turn.shared.store.reset_stats();
+    turn.shared.prefixes.clear();
 }
 
 impl Session {
@@ -58,12 +60,34 @@ impl Session {
                 reset(turn);
                 out.push(Reply::Reset.line());
             }
+            StatsTopic::Detail(request) => return self.stats_detail(request, out, turn),
             StatsTopic::Cachedump(request) => return self.start_cachedump(request, out, turn),
             StatsTopic::List(list) => {
                 produce(list, &mut Lines(out.bytes()), turn);
                 out.push(Reply::End.line());
             }
         }
+        Step::on(0)
+    }
+
+    /// `stats detail`
+    fn stats_detail(
+        &mut self,
+        request: Result<Detail, Reply>,
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let prefixes = &turn.shared.prefixes;
+        let reply = match request {
+            _ if !turn.shared.options.dump => Reply::DetailNotAllowed,
+            Ok(Detail::Dump) => return self.start_prefixes(),
+            Ok(Detail::Switch(is_on)) => {
+                prefixes.switch(is_on);
+                Reply::Ok
+            }
+            Err(error) => error,
+        };
+        answer(reply, false, out);
         Step::on(0)
     }
 }

@@ -25,6 +25,8 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("chunk_size", &options.chunk_size);
     into.add("num_threads", &options.threads);
     into.add("num_threads_per_udp", &options.threads);
+    into.add("stat_key_prefix", &options.prefix_delimiter);
+    into.add("detail_enabled", &yes_no(shared.prefixes.is_on()));
     connections(into, options);
     slabs(into, &tunables, turn);
     into.add("flush_enabled", &yes_no(options.flush));
@@ -45,8 +47,6 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
 }
 
 fn connections(into: &mut dyn Sink, options: &Options) {
-    into.add("stat_key_prefix", &options.prefix_delimiter);
-    into.add("detail_enabled", &yes_no(options.detail));
     into.add("reqs_per_event", &options.requests_per_turn);
     into.add("cas_enabled", &yes_no(options.cas));
     into.add("tcp_backlog", &options.backlog);

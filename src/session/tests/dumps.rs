@@ -118,3 +118,22 @@ fn a_dump_waits_for_its_reader() {
     assert!((19_000..21_000).contains(&lines), "{lines}");
     assert!(!session.is_midway());
 }
+
+/// `stats detail` counts what is meant to be counted (stats, section 7).
+#[test]
+fn stats_detail_section_7() {
+    let shared = shared();
+    let mut client = Client::new(&shared);
+    client.check("stats detail dump\r\n", "END\r\n");
+    client.check("set foo:1 0 0 1\r\nx\r\nstats detail dump\r\n", "STORED\r\nEND\r\n");
+    client.check("stats detail on\r\n", "OK\r\n");
+    client.send(b"get foo:1 foo:2\r\ngat 0 foo:1\r\nset foo:3 0 0 9999999\r\n");
+    client.send(&[b'v'; 9_999_999 + 2]);
+    client.send(b"add foo:1 0 0 1\r\nx\r\ndelete foo:1\r\ndelete foo:1\r\n");
+    client.send(b"incr foo:1 1\r\ndecr foo:1 1\r\ntouch foo:1 0\r\nset foo:9 0\r\nget plain\r\n");
+    client.answers();
+    let line = "PREFIX foo get 3 hit 2 set 2 del 2\r\nEND\r\n";
+    client.check("stats detail off\r\nget foo:1\r\n", "OK\r\nEND\r\n");
+    client.check("stats detail dump\r\n", line);
+    client.check("stats reset\r\nstats detail dump\r\n", "RESET\r\nEND\r\n");
+}
