@@ -107,6 +107,13 @@ impl Clock {
         }
     }
 
+    /// Time since the epoch by the system's own clock, to the microsecond: for stamps that people
+    /// and other programs read, never for what depends on it.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads time")]
+    pub fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// Moves the one-second clock by `secs`, which may be negative (`-o debug_clock`).
     pub fn shift(&self, secs: i64) {
         self.shift_secs.fetch_add(secs, Relaxed);

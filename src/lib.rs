@@ -1,7 +1,7 @@
 //! nuthatch: a cache daemon that any memcached client can use unchanged.
 //!
 //! ```text
-//! main → config, server → session → protocol | store → buf, limits, clock, metrics
+//! main → config, server → session → protocol | store → watch → buf, limits, clock, metrics
 //! ```
 //!
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
@@ -15,6 +15,8 @@ pub mod clock;
 pub mod buf;
 
 pub mod metrics;
+
+pub mod watch;
 
 pub mod protocol;
 

@@ -103,6 +103,12 @@ pub const MEMORY_LIMIT_MIN_MEGABYTES: u32 = 8;
 /// See [`MEMORY_LIMIT_MIN_MEGABYTES`].
 pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 
+/// Clients that may `watch` at a time (memcached's own bound; text, section 7).
+pub const WATCHERS_MAX: usize = 20;
+
+/// Most bytes of lines that may wait for one watcher, whatever `-o watcher_logbuf_size` says.
+pub const WATCH_BACKLOG_MAX_BYTES: usize = 64 << 20;
+
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;
 

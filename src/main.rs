@@ -12,6 +12,7 @@ use nuthatch::metrics::Metrics;
 use nuthatch::server::{self, StartError};
 use nuthatch::session::Shared;
 use nuthatch::store::Store;
+use nuthatch::watch::Hub;
 
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()) {
@@ -50,15 +51,16 @@ fn start_log(level: log::LevelFilter) {
 }
 
 fn serve(given: &Given) -> Result<(), StartError> {
-    let Config { store, session, server, process, warnings } =
+    let Config { store, watch, session, server, process, warnings } =
         Config::new(given, &Environment::read())?;
     start_log(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
     process.apply(server.drop_to.as_deref())?;
 
-    let store =
-        Store::new(&store).map_err(|error| StartError { message: error.0, exit_code: 1 })?;
-    let metrics = Arc::new(Metrics::new(server.threads + 1));
     let clock = Arc::new(Clock::start());
+    let hub = Hub::new(&watch, Arc::clone(&clock));
+    let store = Store::with_hub(&store, hub)
+        .map_err(|error| StartError { message: error.0, exit_code: 1 })?;
+    let metrics = Arc::new(Metrics::new(server.threads + 1));
     server::run(&server, Shared::new(store, metrics, clock, session))
 }

@@ -17,6 +17,8 @@ pub struct Extended {
     pub idle_timeout_secs: u32,
     /// Whether `debugtime` works.
     pub debug_clock: bool,
+    /// `watcher_logbuf_size` in bytes: lines that may wait for one watcher.
+    pub watcher_logbuf_bytes: u64,
     /// `slab_chunk_max` in bytes, if given. Only its relation to `-I` is checked.
     pub slab_chunk_max: Option<i64>,
     /// `slab_sizes`, if given. Only its form is checked.
@@ -41,6 +43,7 @@ impl Default for Extended {
             maxconns_fast: true,
             idle_timeout_secs: 0,
             debug_clock: false,
+            watcher_logbuf_bytes: 256 * 1024,
             slab_chunk_max: None,
             slab_sizes: None,
             hot_lru_pct: 20,
@@ -132,6 +135,9 @@ impl Extended {
             "no_maxconns_fast" => self.maxconns_fast = false,
             "idle_timeout" => self.idle_timeout_secs = u32::try_from(number).unwrap_or(u32::MAX),
             "debug_clock" => self.debug_clock = true,
+            "watcher_logbuf_size" => {
+                self.watcher_logbuf_bytes = u64::try_from(number).unwrap_or(0) * 1024;
+            }
             "slab_chunk_max" => self.slab_chunk_max = Some(number * 1024),
             "slab_sizes" => self.slab_sizes = text.map(str::to_owned),
             "hot_lru_pct" => self.hot_lru_pct = number,
@@ -187,6 +193,9 @@ mod tests {
         assert!(check("no_maxconns_fast,maxconns_fast=0").maxconns_fast, "its value is ignored");
         assert!(!check("no_modern").maxconns_fast);
         assert!(check("debug_clock").debug_clock);
+        assert_eq!(check("watcher_logbuf_size=8").watcher_logbuf_bytes, 8192);
+        let largest = check("watcher_logbuf_size=4294967295");
+        assert_eq!(largest.watcher_logbuf_bytes, u64::from(u32::MAX) * 1024);
         check_refused("idle_timeout", "Missing numeric argument for idle_timeout", 1);
         check_refused("idle_timeout=abc", "idle_timeout: \"abc\" is not a number", 64);
         check_refused("idle_timeout=", "idle_timeout: \"\" is not a number", 64);
@@ -223,7 +232,6 @@ mod tests {
             "hot_max_factor=0.2",
             "warm_max_factor=2",
             "temporary_ttl=-1",
-            "watcher_logbuf_size=1024",
             "worker_logbuf_size=64",
             "slab_sizes=100-200",
             "slab_chunk_max=1024",

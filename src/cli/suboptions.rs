@@ -129,6 +129,15 @@ const SLAB_AUTOMOVE: Integer = Integer {
     high: "slab_automove must be between 0 and 2",
 };
 
+const WATCHER_LOGBUF_SIZE: Integer = Integer {
+    missing: "Missing watcher_logbuf_size argument",
+    bad: "could not parse argument to watcher_logbuf_size",
+    min: 0,
+    low: "could not parse argument to watcher_logbuf_size",
+    max: u32::MAX as i64,
+    high: "could not parse argument to watcher_logbuf_size",
+};
+
 const SLAB_CHUNK_MAX: Integer = Integer {
     missing: "Missing slab_chunk_max argument",
     bad: "could not parse argument to slab_chunk_max",
@@ -192,8 +201,9 @@ pub const SUBOPTIONS: &[Suboption] = &[
     fraction("warm_max_factor", "Missing warm_max_factor argument", f64::MAX,
         "warm_max_factor must be > 0"),
     atoi("temporary_ttl", "Missing temporary_ttl argument", (i64::MIN, i64::MAX), ("", "")),
-    bits32("watcher_logbuf_size", "Missing watcher_logbuf_size argument",
-        "could not parse argument to watcher_logbuf_size"),
+    Suboption { name: "watcher_logbuf_size", kind: Kind::Integer(WATCHER_LOGBUF_SIZE),
+        state: State::Differs,
+        help: "kilobytes of lines that may wait for a client that watches (default: 256)" },
     bits32("worker_logbuf_size", "Missing worker_logbuf_size argument",
         "could not parse argument to worker_logbuf_size"),
     option("slab_sizes", Kind::Text { missing: "Missing slab_sizes argument" }, State::NoEffect),

@@ -14,15 +14,17 @@ use crate::cli::extended::Extended;
 use crate::cli::flags::State;
 use crate::cli::usage::VERSION;
 use crate::cli::{Given, Protocol, UsageError};
-use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
+use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES, WATCH_BACKLOG_MAX_BYTES};
 use crate::server::{Listen, Port, StartError, process};
-use crate::{server, session, store};
+use crate::{server, session, store, watch};
 
 /// Everything that a server is started with.
 #[derive(Debug)]
 pub struct Config {
     /// The items.
     pub store: store::Options,
+    /// Lines for clients that watch.
+    pub watch: watch::Options,
     /// What clients may do, and what `stats settings` shows.
     pub session: session::Options,
     /// Sockets and threads.
@@ -152,6 +154,7 @@ impl Config {
                     && given.extended.tuning.slab_automove > 0,
                 threads,
             },
+            watch: watch::Options { backlog_bytes: watcher_logbuf_bytes(given) as usize },
             session: session_options(given, threads, item_size_max, port, inter),
             server: server_options(given, environment, threads, port, listen),
             process: process_options(given, threads),
@@ -284,6 +287,11 @@ fn backlog(given: &Given) -> u32 {
     u32::try_from(given.backlog).unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
 }
 
+/// `-o watcher_logbuf_size`, as far as it is followed.
+fn watcher_logbuf_bytes(given: &Given) -> u64 {
+    given.extended.watcher_logbuf_bytes.min(WATCH_BACKLOG_MAX_BYTES as u64)
+}
+
 fn session_options(
     given: &Given,
     threads: usize,
@@ -317,6 +325,7 @@ fn session_options(
         },
         maxconns_fast: given.extended.maxconns_fast,
         idle_timeout_secs: given.extended.idle_timeout_secs,
+        watcher_logbuf_bytes: watcher_logbuf_bytes(given),
         debug_clock: given.extended.debug_clock,
         growth_factor: given.growth_factor,
         chunk_size: given.chunk_space_min.into(),

@@ -50,7 +50,8 @@ fn defaults() {
 fn every_module_gets_its_share() {
     let config = check(
         "-m 8 -I 2m -f 1.5 -n 48 -M -C -L -t 2 -c 7 -R 3 -b 5 -A -F -X -W -D / -B ascii -vv -r \
-         -k -d -P /run/pid -o idle_timeout=9,no_maxconns_fast,debug_clock",
+         -k -d -P /run/pid -o idle_timeout=9,no_maxconns_fast,debug_clock \
+         -o watcher_logbuf_size=8",
     );
     let store = config.store;
     assert_eq!((store.memory_bytes, store.item_size_max), (8 << 20, 2 << 20));
@@ -65,6 +66,7 @@ fn every_module_gets_its_share() {
     assert_eq!((session.item_size_max, session.cas, session.evictions), (2 << 20, false, false));
     assert!(!session.maxconns_fast && session.debug_clock);
     assert_eq!(session.idle_timeout_secs, 9);
+    assert_eq!((session.watcher_logbuf_bytes, config.watch.backlog_bytes), (8192, 8192));
     let server = config.server;
     assert_eq!((server.connections_max, server.requests_per_turn, server.backlog), (7, 3, 5));
     assert_eq!((server.idle_timeout_secs, server.maxconns_fast), (9, false));
@@ -82,6 +84,13 @@ fn every_module_gets_its_share() {
             log_level: log::LevelFilter::Trace,
         }
     );
+}
+
+#[test]
+fn backlogs_of_watchers() {
+    assert_eq!(check("").watch.backlog_bytes, 256 * 1024);
+    assert_eq!(check("-o watcher_logbuf_size=65536").watch.backlog_bytes, 64 << 20);
+    assert_eq!(check("-o watcher_logbuf_size=65537").watch.backlog_bytes, 64 << 20);
 }
 
 #[test]

@@ -77,6 +77,8 @@ pub enum Request<'a> {
     Lru(Lru),
     /// `debugtime` with the seconds by which to move the clock; None: something else.
     DebugTime(Option<i64>),
+    /// `watch`; None: a word that is not known. Whether watching is allowed at all comes first.
+    Watch(Option<WatchWords>),
     /// Not to be executed.
     Refused {
         /// Why.
@@ -172,6 +174,11 @@ pub enum StatsList {
     /// Items by size.
     Sizes,
 }
+
+/// Which words of `watch` were given, in the order of text, section 7: rawcmds, evictions, fetchers,
+/// mutations, sysevents, connevents, proxyreqs, proxyevents, proxyuser, deletions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WatchWords(pub [bool; 10]);
 
 /// How `shutdown` is to happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -131,6 +131,12 @@ pub enum Reply {
     BadStatsLine,
     /// `stats cachedump` of a slab class that does not exist.
     IllegalClass,
+    /// `-W`
+    WatchNotAllowed,
+    /// `watch` with answers before it that are not written yet.
+    WatchPipelined,
+    /// As many clients watch as may.
+    WatcherTooMany,
 }
 
 impl Reply {
@@ -147,6 +153,7 @@ impl Reply {
             b"NOTSTARTED",
             b"SAME",
             b"NOSPARE",
+            b"WATCHER_",
         ]
         .iter()
         .any(|word| line.starts_with(word))
@@ -220,6 +227,9 @@ impl Reply {
             Reply::CachedumpNotAllowed => b"CLIENT_ERROR stats cachedump not allowed\r\n",
             Reply::BadStatsLine => b"CLIENT_ERROR bad command line\r\n",
             Reply::IllegalClass => b"CLIENT_ERROR Illegal slab id\r\n",
+            Reply::WatchNotAllowed => b"CLIENT_ERROR watch commands not allowed\r\n",
+            Reply::WatchPipelined => b"ERROR cannot pipeline other commands before watch\r\n",
+            Reply::WatcherTooMany => b"WATCHER_TOO_MANY log watcher limit reached\r\n",
         }
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
+use std::os::fd::AsRawFd;
 
 use arrayvec::ArrayVec;
 use mio::event::Event;
@@ -13,6 +14,7 @@ use mio::{Interest, Registry, Token};
 
 use super::Control;
 use super::buffers::{Buffers, Pool};
+use super::mail::Mailbox;
 use super::stream::Stream;
 use crate::clock::{Now, Secs};
 use crate::limits::{
@@ -20,6 +22,7 @@ use crate::limits::{
 };
 use crate::metrics::{Counter, Counters};
 use crate::session::{Output, Session, Shared, Turn, Want};
+use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
 #[derive(Debug)]
@@ -43,6 +46,10 @@ pub(super) struct Conn {
     wants_input: bool,
     /// Answers have to be on their way before the session is called again.
     must_flush: bool,
+    /// Lines wait for the session, which watches.
+    has_news: bool,
+    /// Why it closes, as far as the session has a say in it.
+    reason: CloseReason,
     /// Whether the worker's ready list holds this connection. The worker's.
     pub(super) queued: bool,
 }
@@ -59,6 +66,10 @@ enum Phase {
 
 /// What a go may use.
 pub(super) struct Context<'a> {
+    /// The connection's place in the worker's slab.
+    pub(super) index: usize,
+    /// The worker's own.
+    pub(super) mailbox: &'a Mailbox,
     pub(super) pool: &'a mut Pool,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,
@@ -108,6 +119,8 @@ impl Conn {
             peer_done: false,
             wants_input: true,
             must_flush: false,
+            has_news: false,
+            reason: CloseReason::Normal,
             queued: false,
         }
     }
@@ -125,9 +138,15 @@ impl Conn {
         self.writable |= event.is_writable() || event.is_write_closed() || failed;
     }
 
-    /// The server stops: one more look at the socket, whatever has been heard of it.
+    /// Takes note that lines wait for a session that watches.
+    pub(super) fn notice_news(&mut self) {
+        self.has_news |= self.session.is_watching();
+    }
+
+    /// The server stops: one more look at the socket and for lines, whatever has been heard.
     pub(super) fn look_again(&mut self) {
         self.readable = true;
+        self.notice_news();
     }
 
     /// Whether a go would get anywhere. This one function decides what a connection waits for.
@@ -135,7 +154,7 @@ impl Conn {
         if self.must_flush {
             self.writable
         } else if self.phase == Phase::Lingering || self.wants_input {
-            self.readable
+            self.readable || self.has_news
         } else {
             true
         }
@@ -151,13 +170,25 @@ impl Conn {
         let silent_secs = now.0.saturating_sub(self.active_at.0);
         match self.phase {
             Phase::Lingering => silent_secs > LINGER_SECS,
+            _ if self.session.is_watching() => false,
             _ => timeout_secs > 0 && self.stream.is_tcp() && silent_secs > timeout_secs,
         }
     }
 
-    /// The peer's address, for logs.
-    pub(super) fn peer(&self) -> String {
-        self.stream.peer()
+    /// Its socket.
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// What watchers are told of its end.
+    pub(super) fn reason(&self, end: &End) -> CloseReason {
+        match end {
+            // What comes after the session's last word changes nothing.
+            _ if self.phase != Phase::Open => self.reason,
+            End::Done => self.reason,
+            End::Failed(_) | End::Overfull => CloseReason::Error,
+            End::Overdue => CloseReason::IdleTimeout,
+        }
     }
 
     /// Gives back what it holds, before it is dropped.
@@ -200,12 +231,14 @@ impl Conn {
 
     fn converse(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
         if self.wants_input {
+            let has_news = std::mem::take(&mut self.has_news);
             let count = if self.readable { self.read(held, context)? } else { 0 };
-            if count == 0 {
+            if count > 0 {
+                context.counters.add(Counter::BytesRead, count as u64);
+                self.active_at = context.now.secs;
+            } else if !has_news {
                 return self.end_if_stopping(context);
             }
-            context.counters.add(Counter::BytesRead, count as u64);
-            self.active_at = context.now.secs;
             self.wants_input = false;
         }
         let mut turn = Turn {
@@ -213,12 +246,14 @@ impl Conn {
             shared: context.shared,
             counters: context.counters,
             requests_left: context.requests_per_turn,
+            descriptor: self.stream.as_raw_fd(),
+            wake: &|| context.mailbox.wake_for(context.index),
         };
         let (consumed, want) =
             self.session.advance(held.input.unread(), &mut held.output, &mut turn);
         held.input.consume(consumed);
         match want {
-            Want::Input => {
+            Want::Input | Want::News => {
                 self.wants_input = true;
                 self.flush(&mut held.output, context)?;
                 self.end_if_stopping(context)
@@ -233,7 +268,12 @@ impl Conn {
             }
             Want::Drain => self.flush(&mut held.output, context),
             Want::Close => self.close(held, context),
+            Want::Hangup => {
+                self.reason = CloseReason::Error;
+                self.close(held, context)
+            }
             Want::Shutdown { graceful } => {
+                self.reason = CloseReason::Shutdown;
                 context.control.stop(graceful);
                 self.close(held, context)
             }

@@ -11,7 +11,7 @@
 //!    [conn] = stream + session; borrows read and answer buffers only while it has work
 //! ```
 //!
-//! Workers share nothing but [`Shared`] and their own channel. All readiness is edge-triggered:
+//! Workers share nothing but [`Shared`]; each has a mailbox (`mail`) that any thread can write to. All readiness is edge-triggered:
 //! both interests are registered once, the readiness bits live in the connection, and what a
 //! connection waits for is computed from its state in one function.
 #![forbid(unsafe_code)]
@@ -21,6 +21,8 @@ mod announce;
 mod buffers;
 mod conn;
 mod listener;
+mod mail;
+mod peers;
 pub mod process;
 mod signals;
 mod stream;

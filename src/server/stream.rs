@@ -2,7 +2,8 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsRawFd, RawFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -37,12 +38,18 @@ impl Stream {
         each!(self, stream => stream.shutdown(Shutdown::Write))
     }
 
-    /// The peer's address, for logs.
-    pub(super) fn peer(&self) -> String {
+    /// The peer's address, if it has one and is still there.
+    pub(super) fn peer_addr(&self) -> Option<SocketAddr> {
         match self {
-            Stream::Tcp(tcp) => tcp.peer_addr().map_or("?".to_owned(), |addr| addr.to_string()),
-            Stream::Unix(_) => "unix".to_owned(),
+            Stream::Tcp(tcp) => tcp.peer_addr().ok(),
+            Stream::Unix(_) => None,
         }
+    }
+}
+
+impl AsRawFd for Stream {
+    fn as_raw_fd(&self) -> RawFd {
+        each!(self, stream => stream.as_raw_fd())
     }
 }
 

@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{self, Receiver, Sender, TryRecvError};
-use mio::{Events, Poll, Token, Waker};
+use crossbeam::channel::Receiver;
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::buffers::Pool;
 use super::conn::{Conn, Context, End};
+use super::mail::{Mailbox, Message};
+use super::peers::Peers;
 use super::stream::Stream;
 use super::{Control, Options};
 use crate::clock::{Now, Secs};
@@ -34,8 +36,7 @@ const EVENTS_MAX: usize = 256;
 /// A worker as the acceptor sees it.
 pub(super) struct Handle {
     thread: JoinHandle<()>,
-    incoming: Sender<Stream>,
-    waker: Arc<Waker>,
+    mailbox: Mailbox,
     load: Arc<AtomicUsize>,
     /// Something was handed over since the last wake.
     unseen: bool,
@@ -45,17 +46,17 @@ pub(super) struct Handle {
 struct Worker {
     index: usize,
     poll: Poll,
-    /// Kept alive here: the acceptor's handle goes away before the last event.
-    _waker: Arc<Waker>,
+    /// Its own.
+    mailbox: Mailbox,
+    incoming: Receiver<Message>,
     shared: Arc<Shared>,
     control: Arc<Control>,
     requests_per_turn: u32,
     idle_timeout_secs: u32,
-    /// From the acceptor. When it is closed the server stops.
-    incoming: Receiver<Stream>,
     /// Connections handed over and not yet closed.
     load: Arc<AtomicUsize>,
     conns: Slab<Conn>,
+    peers: Peers,
     /// Connections that can go; those for which `queued` is set.
     ready: VecDeque<usize>,
     pool: Pool,
@@ -80,20 +81,19 @@ impl Handle {
     pub(super) fn hand_over(&mut self, stream: Stream) {
         self.unseen = true;
         self.load.fetch_add(1, Relaxed);
-        assert!(self.incoming.send(stream).is_ok(), "a worker runs until its channel is closed");
+        self.mailbox.leave(Message::Stream(stream));
     }
 
     /// Makes the worker look at what was handed over, if there is anything.
     pub(super) fn wake(&mut self) {
         if std::mem::take(&mut self.unseen) {
-            self.waker.wake().expect("an eventfd of this process takes a wake");
+            self.mailbox.wake();
         }
     }
 
     /// Makes the worker answer what it has received, close and end.
     pub(super) fn stop(self) -> JoinHandle<()> {
-        drop(self.incoming);
-        self.waker.wake().expect("an eventfd of this process takes a wake");
+        self.mailbox.send(Message::Stop);
         self.thread
     }
 }
@@ -106,21 +106,21 @@ pub(super) fn start(
     control: &Arc<Control>,
 ) -> io::Result<Handle> {
     let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-    let (sender, incoming) = channel::unbounded();
+    let (mailbox, incoming) = Mailbox::new(poll.registry(), WAKER)?;
     let load = Arc::new(AtomicUsize::new(0));
     let now = shared.clock.now();
     let mut worker = Worker {
         index,
         poll,
-        _waker: Arc::clone(&waker),
+        mailbox: mailbox.clone(),
+        incoming,
         shared: Arc::clone(shared),
         control: Arc::clone(control),
         requests_per_turn: options.requests_per_turn,
         idle_timeout_secs: options.idle_timeout_secs,
-        incoming,
         load: Arc::clone(&load),
         conns: Slab::new(),
+        peers: Peers::default(),
         ready: VecDeque::new(),
         pool: Pool::default(),
         now,
@@ -131,11 +131,11 @@ pub(super) fn start(
     };
     let thread =
         thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
-    Ok(Handle { thread, incoming: sender, waker, load, unseen: false })
+    Ok(Handle { thread, mailbox, load, unseen: false })
 }
 
 impl Worker {
-    /// Serves until the acceptor closes the channel and every connection has ended.
+    /// Serves until it is told to stop and every connection has ended.
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.is_finished() {
@@ -182,13 +182,19 @@ impl Worker {
         self.deadline.is_some_and(|deadline| self.conns.is_empty() || self.now.instant >= deadline)
     }
 
-    /// Takes what the acceptor has handed over.
+    /// Reads its mail.
     fn receive(&mut self) {
-        loop {
-            match self.incoming.try_recv() {
-                Ok(stream) => self.open(stream),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Disconnected) => return self.begin_stop(),
+        while let Ok(message) = self.incoming.try_recv() {
+            match message {
+                Message::Stream(stream) => self.open(stream),
+                Message::News(index) => {
+                    // Another client may have got the place meanwhile.
+                    if let Some(conn) = self.conns.get_mut(index) {
+                        conn.notice_news();
+                        self.queue(index);
+                    }
+                }
+                Message::Stop => self.begin_stop(),
             }
         }
     }
@@ -198,8 +204,10 @@ impl Worker {
         let index = entry.key();
         let conn = entry.insert(Conn::new(stream, self.now.secs));
         let registered = conn.register(self.poll.registry(), Token(index));
+        self.peers.opened(index, conn.stream(), self.shared.store.hub());
         if log::log_enabled!(log::Level::Trace) {
-            log::trace!("worker {}: connection {index} from {}", self.index, conn.peer());
+            let peer = conn.stream().peer_addr().map_or("unix".to_owned(), |a| a.to_string());
+            log::trace!("worker {}: connection {index} from {peer}", self.index);
         }
         if let Err(err) = registered {
             log::warn!("cannot watch a connection: {err}");
@@ -266,6 +274,8 @@ impl Worker {
             let conn = &mut self.conns[index];
             conn.queued = false;
             let went = conn.go(&mut Context {
+                index,
+                mailbox: &self.mailbox,
                 pool: &mut self.pool,
                 shared: &self.shared,
                 control: &self.control,
@@ -286,6 +296,7 @@ impl Worker {
 
     fn close(&mut self, index: usize, end: &End) {
         let mut conn = self.conns.remove(index);
+        self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
         conn.release(&mut self.pool);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);
         // The descriptor is free before its place is given to another client.

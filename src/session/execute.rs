@@ -42,7 +42,9 @@ impl Session {
             Request::Crawler(request) => return self.crawler(request, noreply, out, turn),
             Request::Slabs(request) => control::slabs(request, turn),
             Request::Lru(request) => control::lru(request, turn),
-            Request::Quit | Request::Hangup => return self.end(Want::Close),
+            Request::Watch(words) => return self.watch(words, out, turn),
+            Request::Quit => return self.end(Want::Close),
+            Request::Hangup => return self.end(Want::Hangup),
             Request::Shutdown(mode) => match admin::shutdown(mode, turn.shared) {
                 Ok(graceful) => return self.end(Want::Shutdown { graceful }),
                 Err(error) => error,
@@ -70,9 +72,15 @@ pub(super) fn count_miss(counters: &Counters, misses: Counter, miss: Miss) {
 fn delete(key: &[u8], turn: &Turn<'_>) -> Reply {
     let store = &turn.shared.store;
     turn.shared.prefixes.delete(key);
-    let kept = store.delete(&store.key(key), None, turn.now.secs).err();
+    let key = store.key(key);
+    let seen = turn.watch_lookup(&key);
+    let kept = store.delete(&key, None, turn.now.secs).err();
     count_delete(kept, turn.counters);
-    if kept.is_none() { Reply::Deleted } else { Reply::NotFound }
+    if kept.is_some() {
+        return Reply::NotFound;
+    }
+    turn.watch_deleted(&key, "delete", seen);
+    Reply::Deleted
 }
 
 /// Counts a removal that came to this end.
@@ -86,8 +94,10 @@ pub(super) fn count_delete(kept: Option<Kept>, counters: &Counters) {
 
 fn touch(key: &[u8], exptime: i32, turn: &Turn<'_>) -> Reply {
     let store = &turn.shared.store;
+    let key = store.key(key);
     turn.counters.bump(Counter::CmdTouch);
-    match store.touch(&store.key(key), turn.now.expiry(exptime), turn.now.secs) {
+    turn.watch_lookup(&key);
+    match store.touch(&key, turn.now.expiry(exptime), turn.now.secs) {
         Ok(()) => {
             turn.counters.bump(Counter::TouchHits);
             Reply::Touched
@@ -109,7 +119,9 @@ fn arith(
 ) -> Step {
     let store = &turn.shared.store;
     let sum = Sum::plain(direction, delta);
-    let summed = store.arith(&store.key(key), &sum, turn.now.secs, |_, number| number.value);
+    let key = store.key(key);
+    turn.watch_lookup(&key);
+    let summed = store.arith(&key, &sum, turn.now.secs, |_, number| number.value);
     count_sum(direction, summed.err(), turn.counters);
     match summed {
         Ok(value) if !noreply => number_line(out.bytes(), value),

@@ -7,6 +7,7 @@
 //!            ├──── storage ─────► Value ── its block has come ──────┤
 //!            ├──── refused ─────► Swallow ── its block has gone ────┤
 //!            ├──── list ────────► Dump ── all items are shown ───────┘
+//!            ├──── watch ───────► Watching, to the end
 //!            └──── quit, ... ───► Over
 //! ```
 //!
@@ -37,6 +38,8 @@ mod tunables;
 
 mod value;
 
+mod watching;
+
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +55,7 @@ use crate::metrics::Counters;
 use crate::protocol::meta::Verb;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
+use crate::watch::{Wake, Watcher};
 use dump::Dump;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow};
@@ -72,6 +76,10 @@ pub struct Turn<'a> {
     pub counters: &'a Counters,
     /// Requests that may still be executed in this turn; a multiget counts one a key.
     pub requests_left: u32,
+    /// The number of the connection that watchers are shown as `cfd`.
+    pub descriptor: i32,
+    /// Makes what gives the session another call if it waits for [`Want::News`].
+    pub wake: &'a dyn Fn() -> Wake,
 }
 
 /// What a session wants next.
@@ -85,8 +93,12 @@ pub enum Want {
     /// The output has reached its high-water mark: call again, with the same input, once it is
     /// below.
     Drain,
+    /// As `Input`, or the ringing of what [`Turn::wake`] has made: a watcher has lines waiting.
+    News,
     /// Write the output, then close.
     Close,
+    /// As `Close`, since the client does not keep to the protocol.
+    Hangup,
     /// As `Close`; then the server is to stop (`shutdown`).
     Shutdown {
         /// As at SIGUSR1, not as at SIGINT.
@@ -119,6 +131,8 @@ enum State {
     Dump(Box<Dump>),
     /// Amid a line that has been answered.
     SkipLine,
+    /// Lines of events go out, nothing that comes in matters.
+    Watching(Watcher),
     /// Nothing is read any more.
     Over,
 }
@@ -171,6 +185,7 @@ impl Session {
                 State::Swallow(_) => self.swallow(rest, out),
                 State::Dump(_) => self.dump(out, turn),
                 State::SkipLine => self.skip_line(rest),
+                State::Watching(_) => self.listen(rest, out),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };
             at += step.consumed;
@@ -201,9 +216,14 @@ impl Session {
     pub fn is_midway(&self) -> bool {
         match self.state {
             State::Line => self.is_line_begun,
-            State::Over => false,
+            State::Over | State::Watching(_) => false,
             _ => true,
         }
+    }
+
+    /// Whether it waits for news: it has watched, and is never silent for too long.
+    pub fn is_watching(&self) -> bool {
+        matches!(self.state, State::Watching(_))
     }
 
     /// Where a line begins.
@@ -227,7 +247,7 @@ impl Session {
                 self.execute(&command, &rest[len..], out, turn).behind(len)
             }
             Line::Partial => Step::wait(Want::Input),
-            Line::Overlong => self.end(Want::Close),
+            Line::Overlong => self.end(Want::Hangup),
         }
     }
 

@@ -49,7 +49,7 @@ impl Session {
             }
             Begin::Refused(error) => self.give_up(error, out, turn),
             Begin::Partial => Step::wait(Want::Input),
-            Begin::Overlong => self.end(Want::Close),
+            Begin::Overlong => self.end(Want::Hangup),
         }
     }
 
@@ -114,8 +114,12 @@ impl Session {
 fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'_>) {
     log::trace!("< get {}", key.escape_ascii());
     turn.requests_left -= 1;
+    let turn = &*turn;
     let (store, now, counters) = (&turn.shared.store, turn.now.secs, turn.counters);
-    let visit = |hit: &mut Hit<'_>| show(hit, key, retrieval.shows_cas, out);
+    let visit = |hit: &mut Hit<'_>| {
+        turn.watch_hit(key, hit);
+        show(hit, key, retrieval.shows_cas, out);
+    };
     let key = &store.key(key);
     let (found, hits, misses) = if let Some(expiry) = retrieval.touch {
         counters.bump(Counter::CmdTouch);
@@ -128,7 +132,10 @@ fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'
     turn.shared.prefixes.get(key.bytes(), found.is_ok());
     match found {
         Ok(()) => counters.bump(hits),
-        Err(miss) => count_miss(counters, misses, miss),
+        Err(miss) => {
+            turn.watch_miss(key.bytes(), miss);
+            count_miss(counters, misses, miss);
+        }
     }
 }
 

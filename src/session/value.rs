@@ -170,7 +170,10 @@ impl Session {
         let is_there =
             value_len <= COPY_VALUE_MAX && data.get(value_len..block_len) == Some(then.end());
         let refusal = if is_there {
-            match store.store(terms, &key, meta, &data[..value_len], now) {
+            let glance = turn.watch_glance(&key);
+            let stored = store.store(terms, &key, meta, &data[..value_len], now);
+            turn.watch_stored(&key, terms, meta, value_len, stored, glance);
+            match stored {
                 Ok(outcome) => {
                     turn.counters.bump(Counter::CmdSet);
                     count(terms, outcome, turn.counters);
@@ -189,11 +192,15 @@ impl Session {
                     self.state = State::Value(Box::new(Arriving { upload, terms, then, end }));
                     return Step::on(0);
                 }
-                Err(refusal) => refusal,
+                Err(refusal) => {
+                    turn.watch_stored(&key, terms, meta, value_len, Err(refusal), None);
+                    refusal
+                }
             }
         };
         // The client must not find what was there before.
         if then.forgets(terms.mode, terms.compare) {
+            turn.watch_lookup(&key);
             store.forget(&key, now);
         }
         count_refusal(refusal, turn.counters);
@@ -228,7 +235,10 @@ impl Session {
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
             let Arriving { upload, terms, then, end } = *arriving;
             let told = if end.as_slice() == BLOCK_END {
-                match turn.shared.store.commit(upload, &terms, turn.now.secs) {
+                let noted = turn.watch_upload(&upload);
+                let stored = turn.shared.store.commit(upload, &terms, turn.now.secs);
+                turn.watch_committed(noted, &terms, stored);
+                match stored {
                     Ok(outcome) => {
                         count(&terms, outcome, turn.counters);
                         Told::Outcome(outcome)

@@ -95,11 +95,11 @@ impl Shard {
     /// Takes a page from a class: one that is free but for a few items to be moved, else one whose
     /// items are evicted.
     fn vacate_page(&mut self, now: Secs) -> Option<PageId> {
-        let compacted = self.compact(now);
+        let compacted = self.compact(ClassId(0), now);
         if compacted.is_some() || !self.settings.evictions {
             return compacted;
         }
-        self.donors(None).into_iter().find_map(|donor| self.empty_page(donor, now))
+        self.donors(None).into_iter().find_map(|donor| self.empty_page(donor, ClassId(0), now))
     }
 
     /// Frees an item that is expired or flushed; `item` is linked.
@@ -126,7 +126,7 @@ impl Shard {
     }
 
     fn make_room(&mut self, class: ClassId, now: Secs) {
-        if let Some(page) = self.compact(now) {
+        if let Some(page) = self.compact(class, now) {
             self.slab.add_page(class, page);
             self.counters.pages_moved += 1;
             return;
@@ -196,7 +196,7 @@ impl Shard {
     }
 
     fn move_page(&mut self, from: ClassId, to: ClassId, now: Secs) -> bool {
-        let Some(page) = self.empty_page(from, now) else { return false };
+        let Some(page) = self.empty_page(from, to, now) else { return false };
         self.slab.add_page(to, page);
         self.class_mut(to).evictions_since_page = 0;
         self.counters.pages_moved += 1;
@@ -281,15 +281,17 @@ impl Shard {
         counters.evicted_nonzero += u64::from(chunk.expiry() != Expiry::NEVER);
         counters.evicted_unfetched += u64::from(!chunk.has(Mark::FETCHED));
         counters.evictions_since_page += 1;
+        self.tell_eviction(item, idle, now);
         let hash = self.hasher.hash(self.slab.key(item));
         self.ghosts.evicted(hash, class);
         let slot = self.slot_of(hash, item);
         self.unlink(slot, hash, item);
     }
 
-    /// Frees a page of a class that has as many free chunks as a page holds, evicting nothing: what
-    /// lies in it moves to other pages of its class. None: no class has so many.
-    fn compact(&mut self, now: Secs) -> Option<PageId> {
+    /// Frees a page for class `to` (0: none) from a class that has as many free chunks as a page
+    /// holds, evicting nothing: what lies in it moves to other pages of its class. None: no class
+    /// has so many.
+    fn compact(&mut self, to: ClassId, now: Secs) -> Option<PageId> {
         if !self.slab.has_slack() {
             return None;
         }
@@ -298,20 +300,20 @@ impl Shard {
             if self.slab.is_slack(class)
                 && let Some(number) = self.removable_page(class)
             {
-                return Some(self.remove_page(class, number, now));
+                return Some(self.remove_page(class, number, to, now));
             }
         }
         None
     }
 
-    /// Empties a page of `class`, from where its hand points, and takes it out of the class: what
-    /// was not hit lately is evicted, the rest moves. None: every page holds something that must
-    /// stay where it is.
-    pub(super) fn empty_page(&mut self, class: ClassId, now: Secs) -> Option<PageId> {
+    /// Empties a page of `class`, from where its hand points, and takes it out of the class for
+    /// class `to` (0: none): what was not hit lately is evicted, the rest moves. None: every page
+    /// holds something that must stay where it is.
+    pub(super) fn empty_page(&mut self, class: ClassId, to: ClassId, now: Secs) -> Option<PageId> {
         let number = self.removable_page(class)?;
         let page = self.slab.pages(class)[number];
         self.evict_unused(class, page, now);
-        Some(self.remove_page(class, number, now))
+        Some(self.remove_page(class, number, to, now))
     }
 
     /// The next page of `class`, from where its hand points, that can be emptied. Those that cannot
@@ -329,7 +331,13 @@ impl Shard {
     }
 
     /// Moves what is left in a page to others, evicts what finds no room, and takes the page out.
-    pub(super) fn remove_page(&mut self, class: ClassId, number: usize, now: Secs) -> PageId {
+    pub(super) fn remove_page(
+        &mut self,
+        class: ClassId,
+        number: usize,
+        to: ClassId,
+        now: Secs,
+    ) -> PageId {
         let page = self.slab.pages(class)[number];
         self.slab.withhold(class, page);
         self.move_rest(class, page, now);
@@ -340,6 +348,7 @@ impl Shard {
         } else if number == hand.page {
             hand.chunk = 0;
         }
+        self.tell_page_moved(class, to);
         page
     }
 

@@ -31,6 +31,9 @@ pub(super) struct Cursor {
     /// Classes of which all pages are opened, one bit each: a flush has left items in pages whose
     /// floor has not passed, or somebody has asked for it.
     opened: [u64; 4],
+    /// Items looked at and freed since the sweep began.
+    examined: u64,
+    reclaimed: u64,
 }
 
 impl Cursor {
@@ -158,6 +161,7 @@ impl Shard {
                 return true;
             }
         }
+        self.tell_sweep(self.sweep.examined, self.sweep.reclaimed);
         self.sweep = Cursor::default();
         false
     }
@@ -183,11 +187,13 @@ impl Shard {
                 continue;
             }
             self.class_mut(class).crawler_items_checked += 1;
+            self.sweep.examined += 1;
             if self.gone(chunk, now).is_some() {
                 self.reclaim(item);
                 let counters = self.class_mut(class);
                 counters.crawler_reclaimed += 1;
                 counters.reclaimed += 1;
+                self.sweep.reclaimed += 1;
             } else if chunk.expiry() != Expiry::NEVER {
                 floor = floor.min(chunk.expiry().0);
             }

@@ -22,6 +22,7 @@ mod counters;
 mod evict;
 mod expire;
 mod ghost;
+mod glance;
 mod hash;
 mod hit;
 mod index;
@@ -49,6 +50,7 @@ use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
 
 pub use counters::{Class, Totals};
+pub use glance::Seen;
 pub use hit::{Hit, HitKind, Value};
 pub use reassign::ReassignRefusal;
 pub use request::{
@@ -58,8 +60,9 @@ pub use request::{
 pub use upload::Upload;
 pub use walk::{ClassWalk, Entry, Walk};
 
-use crate::clock::{Expiry, Secs};
+use crate::clock::{Clock, Expiry, Secs};
 use crate::limits::KEY_LEN_MAX;
+use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::{ClassId, Sizes};
 use hash::Hasher;
@@ -132,6 +135,8 @@ pub struct Store {
     sweeping: AtomicUsize,
     swept: AtomicU32,
     crawler: expire::Crawler,
+    /// Who is told of evictions, moved pages and sweeps.
+    hub: Arc<Hub>,
 }
 
 impl Store {
@@ -140,10 +145,30 @@ impl Store {
         Store::of_shape(options, &Shape::of(options), Hasher::random())
     }
 
+    /// The same, with watchers of the caller's choice.
+    pub fn with_hub(options: &Options, hub: Arc<Hub>) -> Result<Arc<Store>, StartError> {
+        Store::make(options, &Shape::of(options), Hasher::random(), hub)
+    }
+
+    /// Who watches this store.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     fn of_shape(
         options: &Options,
         shape: &Shape,
         hasher: Hasher,
+    ) -> Result<Arc<Store>, StartError> {
+        let hub = Hub::new(&watch::Options::default(), Arc::new(Clock::start()));
+        Store::make(options, shape, hasher, hub)
+    }
+
+    fn make(
+        options: &Options,
+        shape: &Shape,
+        hasher: Hasher,
+        hub: Arc<Hub>,
     ) -> Result<Arc<Store>, StartError> {
         let no_memory = |error| {
             StartError(format!("cannot reserve {} bytes of memory: {error}", options.memory_bytes))
@@ -172,6 +197,7 @@ impl Store {
                     automove: options.automove,
                     item_size_max: options.item_size_max,
                     ghost_entries: shape.ghost_entries,
+                    hub: hub.clone(),
                 };
                 let share = arena.limit_pages() / shape.shards;
                 let shard = Shard::new(settings, arena.clone(), &sizes, hasher.clone(), share)?;
@@ -194,6 +220,7 @@ impl Store {
             sweeping: AtomicUsize::new(0),
             swept: AtomicU32::new(0),
             crawler: expire::Crawler::new(options.crawler),
+            hub,
         }))
     }
 

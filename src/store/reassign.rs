@@ -101,9 +101,9 @@ impl Shard {
         let page = if src.0 == 0 {
             self.take_page()
         } else if self.slab.is_slack(src) {
-            self.removable_page(src).map(|number| self.remove_page(src, number, now))
+            self.removable_page(src).map(|number| self.remove_page(src, number, dst, now))
         } else if self.settings.evictions {
-            self.empty_page(src, now)
+            self.empty_page(src, dst, now)
         } else {
             None
         };

@@ -26,6 +26,7 @@ use super::item::{CAS_NARROW_MAX, Chunk, Header, Kind, Mark};
 use super::slab::Slab;
 use super::{Key, Meta, Miss, Refusal};
 use crate::clock::{Expiry, Secs};
+use crate::watch::Hub;
 
 /// The first unique that is handed out (text, section 4).
 const CAS_FIRST: u64 = 2;
@@ -41,6 +42,7 @@ pub(super) struct Settings {
     pub automove: bool,
     pub item_size_max: usize,
     pub ghost_entries: usize,
+    pub hub: Arc<Hub>,
 }
 
 #[derive(Debug)]

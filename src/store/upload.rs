@@ -14,9 +14,11 @@ use arrayvec::ArrayVec;
 
 use super::arena::Ref;
 use super::chain::Growing;
-use super::{Refusal, Store};
+use super::{Meta, Refusal, Store};
 use crate::clock::Secs;
-use crate::limits::{IO_SLICES_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES, UPLOADS_PART};
+use crate::limits::{
+    IO_SLICES_MAX, KEY_LEN_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES, UPLOADS_PART,
+};
 
 /// An item whose value is arriving: invisible until committed, freed when dropped.
 #[derive(Debug)]
@@ -71,6 +73,19 @@ impl Upload {
     /// Bytes of the value still to come.
     pub fn remaining(&self) -> usize {
         self.remaining
+    }
+
+    /// The key of the item and what it is to be, as it was reserved.
+    pub fn describe(&self) -> (ArrayVec<u8, KEY_LEN_MAX>, Meta) {
+        let shard = self.store.shard(self.shard);
+        let key = shard.slab.key(self.growing.item).iter().copied().collect();
+        let chunk = shard.slab.chunk(self.growing.item);
+        (key, Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key: false })
+    }
+
+    /// Bytes of the whole value.
+    pub fn value_len(&self) -> usize {
+        self.value_len
     }
 
     /// Takes as many of `bytes` as still belong to the value; answers how many. On an error the

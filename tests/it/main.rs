@@ -18,6 +18,8 @@ mod text;
 
 mod stats;
 
+mod watch;
+
 mod limits;
 
 mod memory;

@@ -10,6 +10,7 @@
 pub mod get;
 
 mod control;
+mod watch;
 
 use memchr::memchr;
 
@@ -84,6 +85,7 @@ pub fn parse(text: &[u8], len: usize) -> Command<'_> {
         b"version" => loud(Request::Version),
         b"quit" => loud(Request::Quit),
         b"stats" => loud(stats(&tokens)),
+        b"watch" => loud(Request::Watch(watch::words(&tokens))),
         _ => admin(&tokens, noreply),
     }
 }

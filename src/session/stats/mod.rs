@@ -44,6 +44,7 @@ pub(super) fn produce(list: StatsList, into: &mut dyn Sink, turn: &Turn<'_>) {
 pub(super) fn reset(turn: &Turn<'_>) {
     turn.shared.metrics.reset();
     turn.shared.store.reset_stats();
+    turn.shared.store.hub().reset_stats();
     turn.shared.prefixes.clear();
 }
 

@@ -14,7 +14,7 @@ fn check(send: &str, receive: &str) {
 #[track_caller]
 fn check_closes(send: &str, receive: &str) {
     let end = check_all_splits(shared, send.as_bytes(), receive.as_bytes());
-    assert_eq!(end, Some(Want::Close), "{send:?}");
+    assert!(matches!(end, Some(Want::Close | Want::Hangup)), "{send:?}: {end:?}");
 }
 
 fn long_key() -> String {
@@ -263,7 +263,7 @@ fn administration_section_7() {
     check("shutdown\r\nshutdown x\r\n", &"SERVER_ERROR: shutdown not enabled\r\n".repeat(2));
     check("refresh_certs noreply\r\n", "Error TLS not enabled\r\n");
     check("debugtime 5\r\ndebugtime 5 noreply\r\n", "ERROR\r\n");
-    check("slabs\r\nlru x\r\nwatch\r\nmisbehave\r\n", &"ERROR\r\n".repeat(4));
+    check("slabs\r\nlru x\r\nmisbehave\r\n", &"ERROR\r\n".repeat(3));
 }
 
 #[test]

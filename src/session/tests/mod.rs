@@ -11,6 +11,8 @@ mod meta;
 
 mod random;
 
+mod watching;
+
 use std::mem::discriminant;
 use std::sync::Arc;
 
@@ -22,6 +24,9 @@ use crate::store::{self, Store};
 
 /// Second at which all conversations take place.
 const SECS: u32 = 1000;
+
+/// The number that watchers see of every connection.
+const DESCRIPTOR: i32 = 7;
 
 fn options() -> Options {
     Options {
@@ -113,6 +118,11 @@ impl<'a> Client<'a> {
                     self.read();
                     break;
                 }
+                Want::News => {
+                    assert!(self.unread.is_empty() && self.session.is_watching());
+                    self.read();
+                    break;
+                }
                 Want::Turn => {
                     let has_work = matches!(self.session.state, State::Dump(_));
                     assert!(turn.requests_left == 0 && (has_work || !self.unread.is_empty()));
@@ -135,6 +145,8 @@ impl<'a> Client<'a> {
             shared: self.shared,
             counters: self.shared.metrics.block(0),
             requests_left: self.requests_per_turn,
+            descriptor: DESCRIPTOR,
+            wake: &|| Arc::new(|| {}),
         }
     }
 

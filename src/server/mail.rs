@@ -1,0 +1,63 @@
+//! What other threads have to say to a worker.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam::channel::{self, Receiver, Sender};
+use mio::{Registry, Token, Waker};
+
+use super::stream::Stream;
+use crate::watch::Wake;
+
+/// One thing that a worker is told.
+pub(super) enum Message {
+    /// A client to be served.
+    Stream(Stream),
+    /// The connection in this place of the slab, if it still is one that watches, has lines waiting.
+    News(usize),
+    /// Answer what has been received, close and end.
+    Stop,
+}
+
+/// Where a worker can be reached, by any thread.
+#[derive(Clone)]
+pub(super) struct Mailbox {
+    sender: Sender<Message>,
+    waker: Arc<Waker>,
+}
+
+impl Mailbox {
+    /// The mailbox of the worker whose poll is `registry`'s; mail arrives as an event of `token`.
+    pub(super) fn new(
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<(Mailbox, Receiver<Message>)> {
+        let waker = Arc::new(Waker::new(registry, token)?);
+        let (sender, receiver) = channel::unbounded();
+        Ok((Mailbox { sender, waker }, receiver))
+    }
+
+    /// Leaves a message that the worker sees after the next [`Mailbox::wake`]. One that has ended
+    /// sees none.
+    pub(super) fn leave(&self, message: Message) {
+        let _gone = self.sender.send(message);
+    }
+
+    /// Makes the worker look.
+    pub(super) fn wake(&self) {
+        self.waker.wake().expect("an eventfd of this process takes a wake");
+    }
+
+    /// Both.
+    pub(super) fn send(&self, message: Message) {
+        self.leave(message);
+        self.wake();
+    }
+
+    /// What tells the worker that the watcher at `index` has lines waiting.
+    pub(super) fn wake_for(&self, index: usize) -> Wake {
+        let mailbox = self.clone();
+        Arc::new(move || mailbox.send(Message::News(index)))
+    }
+}
