@@ -103,6 +103,10 @@ pub const MEMORY_LIMIT_MIN_MEGABYTES: u32 = 8;
 /// See [`MEMORY_LIMIT_MIN_MEGABYTES`].
 pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 
+/// Descriptors that `stats conns` is gathered for at a time: some 0.3 ms of a worker that has them
+/// all, some 20 kB of lines. A client that does not read holds no more of the list than that.
+pub const CONNS_PORTION: i32 = 128;
+
 /// Clients that may `watch` at a time (memcached's own bound; text, section 7).
 pub const WATCHERS_MAX: usize = 20;
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use super::listener::Listener;
 use super::signals::Signals;
@@ -81,6 +82,8 @@ impl Acceptor {
             waker,
             suspended: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            gathers: Mutex::default(),
+            listing_threads: options.threads + 1,
         });
         let workers = (0..options.threads)
             .map(|index| worker::start(index, options, &shared, &control))
@@ -131,6 +134,7 @@ impl Acceptor {
             if stop {
                 return;
             }
+            self.gather();
             self.resume();
             self.accept();
         }
@@ -192,6 +196,18 @@ impl Acceptor {
                 Some(Errno::EMFILE) if self.maxconns_fast => self.shed(index, &err),
                 _ => self.retry_later(&err),
             },
+        }
+    }
+
+    /// Passes on what workers want to know of each other, with what is the acceptor's own.
+    fn gather(&self) {
+        let gathers = std::mem::take(&mut *self.control.gathers.lock());
+        for gather in gathers {
+            let now = self.shared.clock.now();
+            gather.answer(|part| {
+                self.listeners.iter().for_each(|(listener, _)| listener.list(part, &now));
+            });
+            self.workers.iter().for_each(|worker| worker.gather(&gather));
         }
     }
 

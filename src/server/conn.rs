@@ -5,8 +5,10 @@
 //! left makes it go again after the others.
 #![forbid(unsafe_code)]
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use mio::event::Event;
@@ -14,6 +16,7 @@ use mio::{Interest, Registry, Token};
 
 use super::Control;
 use super::buffers::{Buffers, Pool};
+use super::gather::{Gather, Part};
 use super::mail::Mailbox;
 use super::stream::Stream;
 use crate::clock::{Now, Secs};
@@ -21,7 +24,7 @@ use crate::limits::{
     IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, TURN_BYTES_MAX,
 };
 use crate::metrics::{Counter, Counters};
-use crate::session::{Output, Session, Shared, Turn, Want};
+use crate::session::{Output, Portion, Session, Shared, Turn, Want};
 use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
@@ -46,6 +49,10 @@ pub(super) struct Conn {
     wants_input: bool,
     /// Answers have to be on their way before the session is called again.
     must_flush: bool,
+    /// The session waits for a portion of the list of connections.
+    is_asking: bool,
+    /// Something has been read.
+    has_spoken: bool,
     /// Lines wait for the session, which watches.
     has_news: bool,
     /// Why it closes, as far as the session has a say in it.
@@ -70,6 +77,8 @@ pub(super) struct Context<'a> {
     pub(super) index: usize,
     /// The worker's own.
     pub(super) mailbox: &'a Mailbox,
+    /// What connections of the worker wait for, by their places.
+    pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
     pub(super) pool: &'a mut Pool,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,
@@ -119,6 +128,8 @@ impl Conn {
             peer_done: false,
             wants_input: true,
             must_flush: false,
+            is_asking: false,
+            has_spoken: false,
             has_news: false,
             reason: CloseReason::Normal,
             queued: false,
@@ -143,6 +154,34 @@ impl Conn {
         self.has_news |= self.session.is_watching();
     }
 
+    /// Gives the session what it has asked for.
+    pub(super) fn take_conns(&mut self, portion: Portion) {
+        self.is_asking = false;
+        self.session.take_conns(portion);
+    }
+
+    /// Adds what `stats conns` shows of it.
+    pub(super) fn list(&self, part: &mut Part<'_>, now: Secs) {
+        part.add(self.stream.as_raw_fd(), |entry| {
+            entry.line("addr", self.stream.peer_name());
+            entry.line("listen_addr", self.stream.own_name());
+            entry.line("state", self.state_word());
+            entry.line("secs_since_last_cmd", now.0.saturating_sub(self.active_at.0));
+        });
+    }
+
+    fn state_word(&self) -> &'static str {
+        if self.phase != Phase::Open {
+            "conn_closing"
+        } else if self.must_flush && !self.session.is_watching() {
+            "conn_mwrite"
+        } else if self.has_spoken && !self.queued {
+            self.session.state_word()
+        } else {
+            "conn_new_cmd"
+        }
+    }
+
     /// The server stops: one more look at the socket and for lines, whatever has been heard.
     pub(super) fn look_again(&mut self) {
         self.readable = true;
@@ -153,6 +192,8 @@ impl Conn {
     pub(super) fn can_go(&self) -> bool {
         if self.must_flush {
             self.writable
+        } else if self.is_asking {
+            false
         } else if self.phase == Phase::Lingering || self.wants_input {
             self.readable || self.has_news
         } else {
@@ -222,6 +263,9 @@ impl Conn {
                 return Ok(());
             }
         }
+        if self.is_asking {
+            return Ok(());
+        }
         match self.phase {
             Phase::Open => self.converse(held, context),
             Phase::Closing => self.finish(held, context),
@@ -236,6 +280,7 @@ impl Conn {
             if count > 0 {
                 context.counters.add(Counter::BytesRead, count as u64);
                 self.active_at = context.now.secs;
+                self.has_spoken = true;
             } else if !has_news {
                 return self.end_if_stopping(context);
             }
@@ -267,6 +312,11 @@ impl Conn {
                 Ok(())
             }
             Want::Drain => self.flush(&mut held.output, context),
+            Want::Conns { from } => {
+                self.flush(&mut held.output, context)?;
+                self.ask_conns(from, context);
+                Ok(())
+            }
             Want::Close => self.close(held, context),
             Want::Hangup => {
                 self.reason = CloseReason::Error;
@@ -278,6 +328,19 @@ impl Conn {
                 self.close(held, context)
             }
         }
+    }
+
+    /// Has a portion of the list of connections gathered. While the server stops there is nobody to
+    /// gather it.
+    fn ask_conns(&mut self, from: RawFd, context: &mut Context<'_>) {
+        if context.stopping {
+            return self.take_conns(Portion::default());
+        }
+        self.is_asking = true;
+        let threads = context.control.listing_threads;
+        let gather = Gather::new(from, threads, context.mailbox.clone(), context.index);
+        context.asked.insert(context.index, Arc::clone(&gather));
+        context.control.gather(gather);
     }
 
     /// While the server stops, a connection ends as soon as it owes nothing.

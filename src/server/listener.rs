@@ -8,6 +8,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -18,8 +19,10 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::gather::Part;
 use super::stream::Stream;
 use super::{Listen, Options, Port, StartError, os_text};
+use crate::clock::Now;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
@@ -67,6 +70,23 @@ impl Listener {
         }
     }
 
+    /// Adds what `stats conns` shows of it.
+    pub(super) fn list(&self, part: &mut Part<'_>, now: &Now) {
+        let (descriptor, address) = match self {
+            Listener::Tcp(listener, address) => (listener.as_raw_fd(), inet_name("tcp", *address)),
+            Listener::Unix(listener, file) => {
+                (listener.as_raw_fd(), format!("unix:{}", file.path.display()))
+            }
+            #[cfg(test)]
+            Listener::Faulty(_, listener) => return listener.list(part, now),
+        };
+        part.add(descriptor, |entry| {
+            entry.line("addr", address);
+            entry.line("state", "conn_listening");
+            entry.line("secs_since_last_cmd", now.uptime());
+        });
+    }
+
     /// Reports waiting connections as events of `token`.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
@@ -76,6 +96,12 @@ impl Listener {
             Listener::Faulty(_, listener) => listener.register(registry, token),
         }
     }
+}
+
+/// An address as `stats conns` shows it (stats, section 6).
+pub(super) fn inet_name(transport: &str, address: SocketAddr) -> String {
+    let family = if address.is_ipv6() { "6" } else { "" };
+    format!("{transport}{family}:{address}")
 }
 
 impl std::fmt::Display for Listener {

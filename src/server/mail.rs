@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbeam::channel::{self, Receiver, Sender};
 use mio::{Registry, Token, Waker};
 
+use super::gather::Gather;
 use super::stream::Stream;
 use crate::watch::Wake;
 
@@ -16,6 +17,10 @@ pub(super) enum Message {
     Stream(Stream),
     /// The connection in this place of the slab, if it still is one that watches, has lines waiting.
     News(usize),
+    /// Say which connections are its own.
+    Gather(Arc<Gather>),
+    /// What a connection of its own has asked for is complete.
+    Listed(Arc<Gather>),
     /// Answer what has been received, close and end.
     Stop,
 }

@@ -20,6 +20,7 @@ mod acceptor;
 mod announce;
 mod buffers;
 mod conn;
+mod gather;
 mod listener;
 mod mail;
 mod peers;
@@ -36,10 +37,12 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use mio::Waker;
 use nix::errno::Errno;
+use parking_lot::Mutex;
 
 use crate::session::Shared;
 use acceptor::Acceptor;
 use announce::Announcement;
+use gather::Gather;
 use listener::Listener;
 
 /// How the server listens and serves.
@@ -153,7 +156,6 @@ impl std::fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// What a worker can ask of the acceptor.
-#[derive(Debug)]
 struct Control {
     /// The acceptor's.
     waker: Waker,
@@ -161,6 +163,10 @@ struct Control {
     suspended: AtomicBool,
     /// The server is to stop.
     stop: AtomicBool,
+    /// Lists that workers want gathered. At most one for each connection.
+    gathers: Mutex<Vec<Arc<Gather>>>,
+    /// Threads that have something to list: the workers and the acceptor.
+    listing_threads: usize,
 }
 
 impl Control {
@@ -176,6 +182,12 @@ impl Control {
         if self.suspended.load(SeqCst) {
             self.wake();
         }
+    }
+
+    /// Has the acceptor ask everybody for a portion of the list of connections.
+    fn gather(&self, gather: Arc<Gather>) {
+        self.gathers.lock().push(gather);
+        self.wake();
     }
 
     fn wake(&self) {

@@ -4,10 +4,13 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+
+use super::listener::inet_name;
 
 /// A non-blocking stream socket.
 #[derive(Debug)]
@@ -43,6 +46,32 @@ impl Stream {
         match self {
             Stream::Tcp(tcp) => tcp.peer_addr().ok(),
             Stream::Unix(_) => None,
+        }
+    }
+}
+
+impl Stream {
+    /// The peer's address as `stats conns` shows it.
+    pub(super) fn peer_name(&self) -> String {
+        match self.peer_addr() {
+            Some(address) => inet_name("tcp", address),
+            // memcached's own words for a client of a unix socket.
+            None if !self.is_tcp() => "?:<AF 0>".to_owned(),
+            None => "?".to_owned(),
+        }
+    }
+
+    /// The address that the client connected to, as `stats conns` shows it.
+    pub(super) fn own_name(&self) -> String {
+        match self {
+            Stream::Tcp(tcp) => {
+                tcp.local_addr().map_or("?".to_owned(), |address| inet_name("tcp", address))
+            }
+            Stream::Unix(unix) => {
+                let address = unix.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                format!("unix:{}", path.unwrap_or(Path::new("")).display())
+            }
         }
     }
 }

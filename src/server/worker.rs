@@ -5,7 +5,7 @@
 //! is not in it, so an entry is never stale. Nothing here blocks but the poll.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -18,6 +18,7 @@ use slab::Slab;
 
 use super::buffers::Pool;
 use super::conn::{Conn, Context, End};
+use super::gather::Gather;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
@@ -25,7 +26,7 @@ use super::{Control, Options};
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_PER_POLL};
 use crate::metrics::Counter;
-use crate::session::Shared;
+use crate::session::{Portion, Shared};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -57,6 +58,10 @@ struct Worker {
     load: Arc<AtomicUsize>,
     conns: Slab<Conn>,
     peers: Peers,
+    /// Lists of connections that it has to add its own to.
+    gathers: VecDeque<Arc<Gather>>,
+    /// Lists that its connections wait for, by their places.
+    asked: HashMap<usize, Arc<Gather>>,
     /// Connections that can go; those for which `queued` is set.
     ready: VecDeque<usize>,
     pool: Pool,
@@ -91,6 +96,11 @@ impl Handle {
         }
     }
 
+    /// Has the worker list its connections.
+    pub(super) fn gather(&self, gather: &Arc<Gather>) {
+        self.mailbox.send(Message::Gather(Arc::clone(gather)));
+    }
+
     /// Makes the worker answer what it has received, close and end.
     pub(super) fn stop(self) -> JoinHandle<()> {
         self.mailbox.send(Message::Stop);
@@ -121,6 +131,8 @@ pub(super) fn start(
         load: Arc::clone(&load),
         conns: Slab::new(),
         peers: Peers::default(),
+        gathers: VecDeque::new(),
+        asked: HashMap::new(),
         ready: VecDeque::new(),
         pool: Pool::default(),
         now,
@@ -157,6 +169,7 @@ impl Worker {
                 }
             }
             self.tick();
+            self.list();
             self.serve();
         }
         for index in 0..self.conns.capacity() {
@@ -168,7 +181,7 @@ impl Worker {
 
     /// How long the poll may wait: a server without work wakes once a second, on one thread.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || self.maintaining {
+        if !self.ready.is_empty() || !self.gathers.is_empty() || self.maintaining {
             return Some(Duration::ZERO);
         }
         let ticks = self.index == 0
@@ -194,8 +207,29 @@ impl Worker {
                         self.queue(index);
                     }
                 }
+                Message::Gather(gather) => self.gathers.push_back(gather),
+                Message::Listed(gather) => self.take_conns(&gather),
                 Message::Stop => self.begin_stop(),
             }
+        }
+    }
+
+    /// Gives a connection the list that it waits for. It may have gone, and another one be in its
+    /// place.
+    fn take_conns(&mut self, gather: &Arc<Gather>) {
+        let index = gather.index();
+        if self.asked.get(&index).is_some_and(|asked| Arc::ptr_eq(asked, gather)) {
+            self.asked.remove(&index);
+            self.conns[index].take_conns(gather.portion());
+            self.queue(index);
+        }
+    }
+
+    /// Lists its connections, once a turn at most, so that many who ask do not hold others up.
+    fn list(&mut self) {
+        if let Some(gather) = self.gathers.pop_front() {
+            let now = self.now.secs;
+            gather.answer(|part| self.conns.iter().for_each(|(_, conn)| conn.list(part, now)));
         }
     }
 
@@ -224,6 +258,9 @@ impl Worker {
         for index in 0..self.conns.capacity() {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.look_again();
+                if self.asked.remove(&index).is_some() {
+                    conn.take_conns(Portion::default());
+                }
                 self.queue(index);
             }
         }
@@ -276,6 +313,7 @@ impl Worker {
             let went = conn.go(&mut Context {
                 index,
                 mailbox: &self.mailbox,
+                asked: &mut self.asked,
                 pool: &mut self.pool,
                 shared: &self.shared,
                 control: &self.control,
@@ -296,6 +334,7 @@ impl Worker {
 
     fn close(&mut self, index: usize, end: &End) {
         let mut conn = self.conns.remove(index);
+        self.asked.remove(&index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
         conn.release(&mut self.pool);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);

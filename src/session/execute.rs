@@ -42,6 +42,7 @@ impl Session {
             Request::Crawler(request) => return self.crawler(request, noreply, out, turn),
             Request::Slabs(request) => control::slabs(request, turn),
             Request::Lru(request) => control::lru(request, turn),
+            Request::Conns => return self.begin_conns(),
             Request::Watch(words) => return self.watch(words, out, turn),
             Request::Quit => return self.end(Want::Close),
             Request::Hangup => return self.end(Want::Hangup),

@@ -6,7 +6,8 @@
 //! input ─► Line ── get family ──► Keys ── too long a key ─► SkipLine┤
 //!            ├──── storage ─────► Value ── its block has come ──────┤
 //!            ├──── refused ─────► Swallow ── its block has gone ────┤
-//!            ├──── list ────────► Dump ── all items are shown ───────┘
+//!            ├──── list ────────► Dump ── all items are shown ──────┤
+//!            ├──── stats conns ─► Conns ── all of them are listed ──┘
 //!            ├──── watch ───────► Watching, to the end
 //!            └──── quit, ... ───► Over
 //! ```
@@ -19,6 +20,8 @@
 
 mod admin;
 
+mod conns;
+
 mod control;
 
 mod dump;
@@ -26,6 +29,7 @@ mod dump;
 mod execute;
 
 mod meta;
+
 mod prefixes;
 
 mod retrieve;
@@ -56,10 +60,12 @@ use crate::protocol::meta::Verb;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
 use crate::watch::{Wake, Watcher};
+use conns::Listing;
 use dump::Dump;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow};
 
+pub use conns::Portion;
 pub use shared::{Options, Shared};
 pub use tunables::Tunables;
 
@@ -95,6 +101,12 @@ pub enum Want {
     Drain,
     /// As `Input`, or the ringing of what [`Turn::wake`] has made: a watcher has lines waiting.
     News,
+    /// A portion of the list of connections: [`Session::take_conns`], then another call. Nothing
+    /// else makes the session go on.
+    Conns {
+        /// The descriptor with which it begins.
+        from: i32,
+    },
     /// Write the output, then close.
     Close,
     /// As `Close`, since the client does not keep to the protocol.
@@ -131,6 +143,8 @@ enum State {
     Dump(Box<Dump>),
     /// Amid a line that has been answered.
     SkipLine,
+    /// The list of connections is on its way.
+    Conns(Box<Listing>),
     /// Lines of events go out, nothing that comes in matters.
     Watching(Watcher),
     /// Nothing is read any more.
@@ -185,6 +199,7 @@ impl Session {
                 State::Swallow(_) => self.swallow(rest, out),
                 State::Dump(_) => self.dump(out, turn),
                 State::SkipLine => self.skip_line(rest),
+                State::Conns(_) => self.list_conns(out),
                 State::Watching(_) => self.listen(rest, out),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };

@@ -18,6 +18,8 @@ mod text;
 
 mod stats;
 
+mod conns;
+
 mod watch;
 
 mod limits;

@@ -154,6 +154,7 @@ fn stats<'a>(tokens: &Tokens<'a>) -> Request<'a> {
         _ if begins(b"detail") => StatsTopic::Detail(detail(tokens)),
         _ if begins(b"settings") => StatsTopic::List(StatsList::Settings),
         _ if begins(b"cachedump") => StatsTopic::Cachedump(cachedump(tokens)),
+        _ if begins(b"conns") => return Request::Conns,
         b"items" => StatsTopic::List(StatsList::Items),
         b"slabs" => StatsTopic::List(StatsList::Slabs),
         b"sizes" => StatsTopic::List(StatsList::Sizes),
@@ -406,7 +407,9 @@ mod tests {
         check("stats cachedump 1\r\n", cachedump(Err(Reply::BadStatsLine)), false);
         check("stats cachedump 1 -1\r\n", cachedump(Err(Reply::BadLine)), false);
         check("stats cachedump x 1\r\n", cachedump(Err(Reply::BadLine)), false);
-        for word in ["item", "resets", "noreply", "conns", "details", "cachedumps 1 1", "foo"] {
+        check("stats co\r\n", Request::Conns, false);
+        check("stats conns x\r\n", Request::Conns, false);
+        for word in ["item", "resets", "noreply", "connss", "details", "cachedumps 1 1", "foo"] {
             check_refused(&format!("stats {word}\r\n"), Reply::Error, 0, false);
         }
     }

@@ -230,7 +230,7 @@ fn stats_section_8() {
     client.check("stats sizes\r\n", "STAT sizes_status disabled\r\nEND\r\n");
     client.check("stats reset\r\n", "RESET\r\n");
     assert_eq!(shared.metrics.total(Counter::CmdSet), 0);
-    for word in ["conns", "noreply", &"x".repeat(2000)] {
+    for word in ["connss", "noreply", &"x".repeat(2000)] {
         client.check(&format!("stats {word}\r\n"), "ERROR\r\n");
     }
 }

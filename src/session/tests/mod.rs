@@ -1,6 +1,8 @@
 //! Conversations with a session over a real store. Sections are those of the text protocol's
 //! description.
 
+mod conns;
+
 mod conversations;
 
 mod dumps;
@@ -120,6 +122,10 @@ impl<'a> Client<'a> {
                 }
                 Want::News => {
                     assert!(self.unread.is_empty() && self.session.is_watching());
+                    self.read();
+                    break;
+                }
+                Want::Conns { .. } => {
                     self.read();
                     break;
                 }
