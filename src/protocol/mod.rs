@@ -17,6 +17,8 @@ pub mod meta;
 
 pub mod dump;
 
+pub mod reply;
+
 pub mod request;
 
 pub mod response;
@@ -27,5 +29,5 @@ mod number;
 
 mod token;
 
+pub use reply::Reply;
 pub use request::{Command, Request};
-pub use response::Reply;

@@ -6,8 +6,8 @@ use arrayvec::ArrayVec;
 
 use super::TOKENS_MAX;
 use super::key::Key;
+use crate::protocol::Reply;
 use crate::protocol::number;
-use crate::protocol::response::Reply;
 
 /// What the flags of a line say.
 #[derive(Clone, Debug)]

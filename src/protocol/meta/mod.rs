@@ -15,8 +15,8 @@ pub use flags::{Flags, OPAQUE_LEN_MAX};
 pub use key::{Key, push_key};
 
 use crate::limits::KEY_LEN_MAX;
+use crate::protocol::Reply;
 use crate::protocol::number;
-use crate::protocol::response::Reply;
 use crate::protocol::token::Tokens;
 
 /// Largest number of value bytes that `ms` can announce (section 1).

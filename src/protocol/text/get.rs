@@ -10,8 +10,8 @@
 use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::limits::KEY_LEN_MAX;
+use crate::protocol::Reply;
 use crate::protocol::number;
-use crate::protocol::response::Reply;
 use crate::protocol::text::{LINE_WINDOW, without_cr};
 
 /// Bytes among which a key and the space or CR LF behind it are found, if it is not too long.

@@ -15,11 +15,11 @@ mod watch;
 use memchr::memchr;
 
 use crate::limits::{KEY_LEN_MAX, LINE_LEN_MAX};
+use crate::protocol::Reply;
 use crate::protocol::number;
 use crate::protocol::request::{
     Cachedump, Command, Detail, Request, ShutdownMode, StatsList, StatsTopic, StoreLine, StoreVerb,
 };
-use crate::protocol::response::Reply;
 use crate::protocol::token::Tokens;
 
 /// The bytes from which a line is judged: a line that is longer, terminator included, is overlong.
