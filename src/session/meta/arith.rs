@@ -20,7 +20,9 @@ pub(super) fn execute(
     let Request { key, flags, .. } = request;
     let store = &turn.shared.store;
     let sum = sum(request)?;
-    let shown = store.arith(&store.key(key.bytes()), &sum, turn.now.secs, |hit, number| {
+    let hashed = store.key(key.bytes());
+    turn.watch_lookup(&hashed);
+    let shown = store.arith(&hashed, &sum, turn.now.secs, |hit, number| {
         (number.is_new, show(hit, number, request, out, &turn.now))
     });
     if !matches!(shown, Ok((true, _))) {

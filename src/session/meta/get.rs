@@ -27,6 +27,7 @@ pub(super) fn execute(
     let made = Meta { is_binary_key: key.is_binary(), ..Meta::default() };
     let create = flags.create.map(|_| (made, flags.cas));
     let shown = store.inspect(&store.key(key.bytes()), create, turn.now.secs, |hit| {
+        turn.watch_hit(key.bytes(), hit);
         show(hit, request, out, &turn.now)?;
         if !flags.is_peek {
             hit.note(turn.now.secs);
@@ -46,6 +47,7 @@ pub(super) fn execute(
         }
         Ok(Err(error)) => Err(error),
         Err(miss) => {
+            turn.watch_miss(key.bytes(), miss);
             turn.counters.bump(Counter::CmdGet);
             count_miss(turn.counters, Counter::GetMisses, miss);
             if flags.is_quiet && !flags.is_opaque_too_long() {
