@@ -61,15 +61,24 @@ impl Now {
         self.secs.0.saturating_sub(UPTIME_OFFSET)
     }
 
-    /// Turns an exptime of the protocol into what an item stores: 0 never, negative already past,
+    /// Turns an exptime of the text protocols into what an item stores: 0 never, negative already past,
     /// up to 30 days relative, above that a Unix time (text, section 2 "Exptime").
     pub fn expiry(&self, exptime: i32) -> Expiry {
-        let exptime = i64::from(exptime);
+        self.expiry_of(exptime.into())
+    }
+
+    /// The same for the binary protocol, whose exptimes are never negative: the largest is in the
+    /// year 2106 (binary, section 3 "Extras").
+    pub fn expiry_unsigned(&self, exptime: u32) -> Expiry {
+        self.expiry_of(exptime.into())
+    }
+
+    fn expiry_of(&self, exptime: i64) -> Expiry {
         match exptime {
             0 => Expiry::NEVER,
             i64::MIN..0 => Expiry::PAST,
             1..=RELATIVE_MAX_SECS => Expiry(self.secs.0.saturating_add(exptime as u32)),
-            _ => Expiry(u32::try_from(exptime - self.unix_start).unwrap_or(0).max(1)),
+            _ => Expiry((exptime - self.unix_start).clamp(1, u32::MAX.into()) as u32),
         }
     }
 }
@@ -143,6 +152,23 @@ mod tests {
         assert_eq!(now.expiry(2_592_000), Expiry(2_592_100));
         assert_eq!(now.expiry(2_592_001), Expiry::PAST, "a Unix time long gone");
         assert_eq!(now.expiry(1_700_000_500), Expiry(500));
+    }
+
+    #[test]
+    fn unsigned_exptime_section_3() {
+        let now = at(100);
+        assert_eq!(now.expiry_unsigned(0), Expiry::NEVER);
+        assert_eq!(now.expiry_unsigned(2_592_000), Expiry(2_592_100));
+        assert_eq!(now.expiry_unsigned(2_592_001), Expiry::PAST, "a Unix time long gone");
+        assert_eq!(now.expiry_unsigned(1_700_000_500), Expiry(500));
+        assert_eq!(now.expiry_unsigned(u32::MAX), Expiry(u32::MAX - 1_700_000_000));
+        let now = Now { unix_start: -5, ..at(u32::MAX) };
+        assert_eq!(
+            now.expiry_unsigned(u32::MAX),
+            Expiry(u32::MAX),
+            "no later than the last second"
+        );
+        assert_eq!(now.expiry_unsigned(10), Expiry(u32::MAX));
     }
 
     #[test]

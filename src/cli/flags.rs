@@ -134,7 +134,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::new('R', "max-reqs-per-event", "num", Works, "requests of one connection before others get their turn (default: 20)"),
     Flag::new('C', "disable-cas", "", Works, "no CAS values: 8 bytes less an item"),
     Flag::new('b', "listen-backlog", "num", Works, "backlog of the listening sockets (default: 1024)"),
-    Flag::new('B', "protocol", "name", Differs, "protocol, ascii or auto (default: auto)"),
+    Flag::new('B', "protocol", "name", Works, "protocol: ascii, binary or auto (default: auto)"),
     Flag::new('I', "max-item-size", "size", Differs, "largest item, with k or m (default: 1m, from 1k to 1024m)"),
     Flag::new('S', "enable-sasl", "", Refused, ""),
     Flag::new('F', "disable-flush-all", "", Works, "refuse the command \"flush_all\""),

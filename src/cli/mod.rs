@@ -56,13 +56,15 @@ impl UsageError {
 /// `EX_USAGE` of sysexits.h.
 pub const EX_USAGE: u8 = 64;
 
-/// `-B`, of what there is.
+/// `-B`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// By the first byte of each connection.
     Auto,
     /// Text only.
     Ascii,
+    /// Packets only.
+    Binary,
 }
 
 /// The options of a command line, each checked by itself. None: not given.
@@ -340,11 +342,9 @@ fn protocol(text: &str) -> Result<Protocol, UsageError> {
     match text {
         "auto" => Ok(Protocol::Auto),
         "ascii" => Ok(Protocol::Ascii),
-        "binary" => {
-            Err(UsageError::usage("This server does not speak the binary protocol (-B binary)."))
-        }
+        "binary" => Ok(Protocol::Binary),
         _ => Err(UsageError::usage(format!(
-            "Invalid value for binding protocol: {text}\n -- should be one of auto or ascii"
+            "Invalid value for binding protocol: {text}\n -- should be one of auto, binary, or ascii"
         ))),
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::server::Listen;
+use crate::session::Protocol;
 
 /// Why a list cannot be listened on, in memcached's words.
 type Complaint = String;
@@ -20,26 +21,29 @@ fn parse(element: &str) -> Result<Listen, Complaint> {
             return Err(format!("'{named}' option is valid only when SSL is enabled"));
         }
     }
-    let rest = after_protocol(element)?;
-    let rest = after_tag(rest)?;
-    host_and_port(rest)
+    let (protocol, rest) = after_protocol(element)?;
+    let (host, port) = host_and_port(after_tag(rest)?)?;
+    Ok(Listen { host: host.to_owned(), port, protocol })
 }
 
 /// Takes `proto[NAME]:` off. A beginning of a name will do, as in memcached.
-fn after_protocol(element: &str) -> Result<&str, Complaint> {
-    let Some(spec) = element.strip_prefix("proto[") else { return Ok(element) };
+fn after_protocol(element: &str) -> Result<(Option<Protocol>, &str), Complaint> {
+    let Some(spec) = element.strip_prefix("proto[") else { return Ok((None, element)) };
     let Some((name, rest)) = spec.split_once(']') else {
         return Err(format!("Invalid protocol spec: \"[{spec}\""));
     };
-    if "ascii".starts_with(name) || "negotiating".starts_with(name) {
-        Ok(rest.strip_prefix(':').unwrap_or(rest))
+    let protocol = if "ascii".starts_with(name) {
+        Protocol::Ascii
     } else if "binary".starts_with(name) {
-        Err(format!("This server does not speak the binary protocol: \"{element}\""))
+        Protocol::Binary
+    } else if "negotiating".starts_with(name) {
+        Protocol::Auto
     } else if "proxy".starts_with(name) {
-        Err(format!("Server not built with proxy: \"{element}\""))
+        return Err(format!("Server not built with proxy: \"{element}\""));
     } else {
-        Err(format!("Invalid protocol spec: \"[{spec}\""))
-    }
+        return Err(format!("Invalid protocol spec: \"[{spec}\""));
+    };
+    Ok((Some(protocol), rest.strip_prefix(':').unwrap_or(rest)))
 }
 
 /// Takes `tag[NAME]:` or `tag_NAME_:` off. A host name may begin with `tag`, too.
@@ -63,7 +67,7 @@ const TAG_LEN_MAX: usize = 8;
 
 /// Splits `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT` or an IPv6 address without brackets, which
 /// cannot have a port.
-fn host_and_port(text: &str) -> Result<Listen, Complaint> {
+fn host_and_port(text: &str) -> Result<(&str, Option<u16>), Complaint> {
     let (host, port) = if let Some(inner) = text.strip_prefix('[') {
         let Some((host, rest)) = inner.split_once(']') else {
             return Err(format!("Invalid IPV6 address: \"{text}\""));
@@ -82,7 +86,7 @@ fn host_and_port(text: &str) -> Result<Listen, Complaint> {
         return Err(format!("No address in front of the port: \"{text}\" (* is all addresses)"));
     }
     let port = port.map(parse_port).transpose()?;
-    Ok(Listen { host: host.to_owned(), port })
+    Ok((host, port))
 }
 
 /// A port of an element; 0 and -1 are any free one.
@@ -131,6 +135,10 @@ mod tests {
         check("tag_tools_:[::1]:1", &[("::1", Some(1))]);
         check("tagged.example:1", &[("tagged.example", Some(1))]);
         check("proto.example", &[("proto.example", None)]);
+        let listed = parse_list("h,proto[a]:h,proto[bin]:tag[x]:h:1,proto[negotiating]:h");
+        let protocols: Vec<_> = listed.expect("fine").iter().map(|one| one.protocol).collect();
+        let named = [Protocol::Ascii, Protocol::Binary, Protocol::Auto].map(Some);
+        assert_eq!(protocols, [&[None], &named[..]].concat());
     }
 
     #[test]
@@ -140,10 +148,6 @@ mod tests {
         check_refused("mtls:h:1", "'otls' option is valid only when SSL is enabled");
         check_refused("proto[ascii:h", "Invalid protocol spec: \"[ascii:h\"");
         check_refused("proto[http]:h", "Invalid protocol spec: \"[http]:h\"");
-        check_refused(
-            "proto[binary]:h",
-            "This server does not speak the binary protocol: \"proto[binary]:h\"",
-        );
         check_refused("proto[proxy]:h", "Server not built with proxy: \"proto[proxy]:h\"");
         check_refused("tag[abc:h", "Invalid tag in socket config: \"[abc:h\"");
         check_refused("tag[]:h", "Listener tags must be between 1 and 8 characters: \"\"");

@@ -322,6 +322,7 @@ fn session_options(
         binding_protocol: match given.protocol {
             Protocol::Auto => "auto-negotiate",
             Protocol::Ascii => "ascii",
+            Protocol::Binary => "binary",
         },
         maxconns_fast: given.extended.maxconns_fast,
         idle_timeout_secs: given.extended.idle_timeout_secs,
@@ -385,6 +386,11 @@ fn server_options(
         port,
         unix_socket: given.unix_socket.clone(),
         unix_mask: given.unix_mask,
+        protocol: match given.protocol {
+            Protocol::Auto => session::Protocol::Auto,
+            Protocol::Ascii => session::Protocol::Ascii,
+            Protocol::Binary => session::Protocol::Binary,
+        },
         backlog: backlog(given),
         threads,
         connections_max: given.connections_max as usize,

@@ -42,6 +42,7 @@ fn defaults() {
     assert_eq!((config.session.tcp_port, config.session.inter), (11211, None));
     assert_eq!((config.session.prefix_delimiter, config.session.detail), (':', false));
     assert_eq!(config.session.binding_protocol, "auto-negotiate");
+    assert_eq!(config.server.protocol, session::Protocol::Auto);
     assert_eq!(config.process.log_level, log::LevelFilter::Info);
     assert_eq!(config.warnings, Vec::<String>::new());
 }
@@ -68,6 +69,9 @@ fn every_module_gets_its_share() {
     assert_eq!(session.idle_timeout_secs, 9);
     assert_eq!((session.watcher_logbuf_bytes, config.watch.backlog_bytes), (8192, 8192));
     let server = config.server;
+    assert_eq!(server.protocol, session::Protocol::Ascii);
+    assert_eq!(check("-B binary").session.binding_protocol, "binary");
+    assert_eq!(check("-B binary").server.protocol, session::Protocol::Binary);
     assert_eq!((server.connections_max, server.requests_per_turn, server.backlog), (7, 3, 5));
     assert_eq!((server.idle_timeout_secs, server.maxconns_fast), (9, false));
     assert_eq!((server.pid_file, server.remove_pid_file), (Some("/run/pid".into()), true));
@@ -112,7 +116,7 @@ fn ports() {
 fn listeners() {
     let config = check("-l 127.0.0.1:1,[::1] -l 127.0.0.1:1,[::1] -l *:3");
     assert_eq!(config.session.inter.as_deref(), Some("127.0.0.1:1,[::1],*:3"));
-    let listen = |host: &str, port| Listen { host: host.to_owned(), port };
+    let listen = |host: &str, port| Listen { host: host.to_owned(), port, protocol: None };
     let expected = [listen("127.0.0.1", Some(1)), listen("::1", None), listen("*", Some(3))];
     assert_eq!(config.server.listen, expected);
     check_refused(

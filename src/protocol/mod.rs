@@ -5,11 +5,14 @@
 //!
 //! ```text
 //! line ──► token ──► number ──► Request          Reply, value header ──► bytes
+//! packet ──────────────► binary::Request         binary::response ─────► bytes
 //! ```
 //!
 //! Invariant: what a codec makes of a request depends on its bytes alone, never on how they were
 //! cut into reads. A codec that has not seen enough says so and is asked again with more.
 #![forbid(unsafe_code)]
+
+pub mod binary;
 
 pub mod control;
 

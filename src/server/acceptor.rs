@@ -22,7 +22,7 @@ use super::stream::Stream;
 use super::{Control, Options, StartError, os_text, worker};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
 use crate::metrics::{Counter, Counters};
-use crate::session::Shared;
+use crate::session::{Protocol, Shared};
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -176,7 +176,7 @@ impl Acceptor {
         }
         match self.listeners[index].0.accept() {
             Ok(stream) if self.is_full() => self.reject(stream),
-            Ok(stream) => self.admit(stream),
+            Ok(stream) => self.admit(stream, self.listeners[index].0.protocol()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
                 // The client is gone, or its network: accept(2) says to go on.
@@ -212,14 +212,14 @@ impl Acceptor {
     }
 
     /// Hands a client to the worker with the fewest connections.
-    fn admit(&mut self, stream: Stream) {
+    fn admit(&mut self, stream: Stream, protocol: Protocol) {
         let count = self.workers.len();
         let from_last = (1..=count).map(|step| (self.last + step) % count);
         self.last =
             from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
         self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
         self.counters().bump(Counter::TotalConnections);
-        self.workers[self.last].hand_over(stream);
+        self.workers[self.last].hand_over(stream, protocol);
     }
 
     /// Tells a client that there is no room and closes.

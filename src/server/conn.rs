@@ -24,7 +24,7 @@ use crate::limits::{
     IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, TURN_BYTES_MAX,
 };
 use crate::metrics::{Counter, Counters};
-use crate::session::{Output, Portion, Session, Shared, Turn, Want};
+use crate::session::{Output, Portion, Protocol, Session, Shared, Turn, Want};
 use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
@@ -114,11 +114,11 @@ enum Flush {
 }
 
 impl Conn {
-    /// A connection that nothing is known of yet.
-    pub(super) fn new(stream: Stream, now: Secs) -> Conn {
+    /// A connection that nothing is known of yet but what may be spoken on it.
+    pub(super) fn new(stream: Stream, protocol: Protocol, now: Secs) -> Conn {
         Conn {
             stream,
-            session: Session::new(),
+            session: Session::of(protocol),
             held: None,
             active_at: now,
             discarded: 0,

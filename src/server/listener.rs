@@ -17,20 +17,21 @@ use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::gather::Part;
 use super::stream::Stream;
 use super::{Listen, Options, Port, StartError, os_text};
 use crate::clock::Now;
+use crate::session::Protocol;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub(super) enum Listener {
     /// Bound to this address.
-    Tcp(TcpListener, SocketAddr),
+    Tcp(TcpListener, SocketAddr, Protocol),
     /// Bound to this file.
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener, SocketFile, Protocol),
     /// Refuses with these errors, last first, before it accepts.
     #[cfg(test)]
     Faulty(std::cell::RefCell<Vec<Errno>>, Box<Listener>),
@@ -48,8 +49,8 @@ impl Listener {
     /// Takes the next connection that waits.
     pub(super) fn accept(&self) -> io::Result<Stream> {
         match self {
-            Listener::Tcp(listener, _) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
-            Listener::Unix(listener, _) => {
+            Listener::Tcp(listener, ..) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Listener::Unix(listener, ..) => {
                 listener.accept().map(|(stream, _)| Stream::Unix(stream))
             }
             #[cfg(test)]
@@ -63,7 +64,7 @@ impl Listener {
     /// The address, if this is a TCP listener.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(_, address) => Some(*address),
+            Listener::Tcp(_, address, _) => Some(*address),
             Listener::Unix(..) => None,
             #[cfg(test)]
             Listener::Faulty(_, listener) => listener.address(),
@@ -73,8 +74,10 @@ impl Listener {
     /// Adds what `stats conns` shows of it.
     pub(super) fn list(&self, part: &mut Part<'_>, now: &Now) {
         let (descriptor, address) = match self {
-            Listener::Tcp(listener, address) => (listener.as_raw_fd(), inet_name("tcp", *address)),
-            Listener::Unix(listener, file) => {
+            Listener::Tcp(listener, address, _) => {
+                (listener.as_raw_fd(), inet_name("tcp", *address))
+            }
+            Listener::Unix(listener, file, _) => {
                 (listener.as_raw_fd(), format!("unix:{}", file.path.display()))
             }
             #[cfg(test)]
@@ -87,11 +90,20 @@ impl Listener {
         });
     }
 
+    /// What its clients speak.
+    pub(super) fn protocol(&self) -> Protocol {
+        match self {
+            Listener::Tcp(.., protocol) | Listener::Unix(.., protocol) => *protocol,
+            #[cfg(test)]
+            Listener::Faulty(_, listener) => listener.protocol(),
+        }
+    }
+
     /// Reports waiting connections as events of `token`.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Listener::Tcp(listener, _) => listener.register(registry, token, Interest::READABLE),
-            Listener::Unix(listener, _) => listener.register(registry, token, Interest::READABLE),
+            Listener::Tcp(listener, ..) => listener.register(registry, token, Interest::READABLE),
+            Listener::Unix(listener, ..) => listener.register(registry, token, Interest::READABLE),
             #[cfg(test)]
             Listener::Faulty(_, listener) => listener.register(registry, token),
         }
@@ -107,8 +119,8 @@ pub(super) fn inet_name(transport: &str, address: SocketAddr) -> String {
 impl std::fmt::Display for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Listener::Tcp(_, address) => address.fmt(f),
-            Listener::Unix(_, file) => file.path.display().fmt(f),
+            Listener::Tcp(_, address, _) => address.fmt(f),
+            Listener::Unix(_, file, _) => file.path.display().fmt(f),
             #[cfg(test)]
             Listener::Faulty(_, listener) => listener.fmt(f),
         }
@@ -149,16 +161,17 @@ pub(super) fn bind(options: &Options) -> Result<Vec<Listener>, StartError> {
     };
     if options.listen.is_empty() {
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        return bind_element(&loopback.map(|ip| SocketAddr::new(ip, port)), options.backlog)
-            .map_err(|err| {
-                StartError::os(format!("failed to listen on TCP port {port}: {}", os_text(&err)))
-            });
+        let wanted = Wanted::of(options, None);
+        return bind_element(&loopback.map(|ip| SocketAddr::new(ip, port)), wanted).map_err(
+            |err| StartError::os(format!("failed to listen on TCP port {port}: {}", os_text(&err))),
+        );
     }
     let mut listeners = Vec::new();
     for element in &options.listen {
         let bound = resolve(element, port)
             .and_then(|addresses| {
-                bind_element(&addresses, options.backlog).map_err(|err| os_text(&err))
+                let wanted = Wanted::of(options, element.protocol);
+                bind_element(&addresses, wanted).map_err(|err| os_text(&err))
             })
             .map_err(|reason| {
                 let list = list(&options.listen);
@@ -167,6 +180,20 @@ pub(super) fn bind(options: &Options) -> Result<Vec<Listener>, StartError> {
         listeners.extend(bound);
     }
     Ok(listeners)
+}
+
+/// What is asked of a TCP listener beside its address.
+#[derive(Clone, Copy)]
+struct Wanted {
+    backlog: u32,
+    protocol: Protocol,
+}
+
+impl Wanted {
+    /// `own` is the protocol of an element of `-l` that names one.
+    fn of(options: &Options, own: Option<Protocol>) -> Wanted {
+        Wanted { backlog: options.backlog, protocol: own.unwrap_or(options.protocol) }
+    }
 }
 
 /// `-l` as it was given.
@@ -196,18 +223,18 @@ fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
 
 /// Binds all of `addresses` that can be had, at least one. Where any port will do, they get the
 /// same one if that is possible.
-fn bind_element(addresses: &[SocketAddr], backlog: u32) -> io::Result<Vec<Listener>> {
+fn bind_element(addresses: &[SocketAddr], wanted: Wanted) -> io::Result<Vec<Listener>> {
     const SAME_PORT_TRIES: usize = 8;
 
     if addresses.iter().all(|address| address.port() == 0) {
         for _ in 0..SAME_PORT_TRIES {
-            let bound = bind_each(addresses, backlog, SharePort::Yes)?;
+            let bound = bind_each(addresses, wanted, SharePort::Yes)?;
             if bound.len() == addresses.len() {
                 return Ok(bound);
             }
         }
     }
-    bind_each(addresses, backlog, SharePort::No)
+    bind_each(addresses, wanted, SharePort::No)
 }
 
 /// Whether a port that the system chose for one address is wanted for the next ones too.
@@ -219,7 +246,7 @@ enum SharePort {
 
 fn bind_each(
     addresses: &[SocketAddr],
-    backlog: u32,
+    wanted: Wanted,
     share: SharePort,
 ) -> io::Result<Vec<Listener>> {
     let mut bound: Vec<Listener> = Vec::new();
@@ -231,7 +258,7 @@ fn bind_each(
         {
             address.set_port(first.port());
         }
-        match bind_tcp(address, backlog) {
+        match bind_tcp(address, wanted) {
             Ok(listener) => bound.push(listener),
             Err(err) if is_skippable(&err) => refused.push((address, err)),
             Err(err) => return Err(err),
@@ -259,8 +286,9 @@ fn is_skippable(err: &io::Error) -> bool {
 
 /// TCP_NODELAY and SO_KEEPALIVE are set here, since accepted sockets inherit them: that saves two
 /// system calls a connection.
-fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn bind_tcp(address: SocketAddr, wanted: Wanted) -> io::Result<Listener> {
+    let socket =
+        Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -271,10 +299,10 @@ fn bind_tcp(address: SocketAddr, backlog: u32) -> io::Result<Listener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog_arg(backlog))?;
+    socket.listen(backlog_arg(wanted.backlog))?;
     let listener = TcpListener::from_std(socket.into());
     let address = listener.local_addr()?;
-    Ok(Listener::Tcp(listener, address))
+    Ok(Listener::Tcp(listener, address, wanted.protocol))
 }
 
 fn bind_unix(path: &Path, options: &Options) -> io::Result<Listener> {
@@ -290,7 +318,7 @@ fn bind_unix(path: &Path, options: &Options) -> io::Result<Listener> {
     bound?;
     let file = SocketFile::of(path);
     socket.listen(backlog_arg(options.backlog))?;
-    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file))
+    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file, options.protocol))
 }
 
 /// Removes a socket file that no server answers behind. Nothing else than a socket is removed.
@@ -322,7 +350,7 @@ mod tests {
     }
 
     fn listen(host: &str, port: Option<u16>) -> Listen {
-        Listen { host: host.to_owned(), port }
+        Listen { host: host.to_owned(), port, protocol: None }
     }
 
     #[test]
@@ -359,6 +387,19 @@ mod tests {
                  Address already in use"
             )
         );
+    }
+
+    #[test]
+    fn protocols_section_4() {
+        let ascii = Listen { protocol: Some(Protocol::Ascii), ..listen("127.0.0.1", None) };
+        let options = Options {
+            listen: vec![ascii, listen("127.0.0.1", None)],
+            protocol: Protocol::Binary,
+            ..options()
+        };
+        let listeners = bind(&options).expect("bound");
+        let protocols: Vec<_> = listeners.iter().map(Listener::protocol).collect();
+        assert_eq!(protocols, [Protocol::Ascii, Protocol::Binary]);
     }
 
     #[test]

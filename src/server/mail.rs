@@ -9,12 +9,13 @@ use mio::{Registry, Token, Waker};
 
 use super::gather::Gather;
 use super::stream::Stream;
+use crate::session::Protocol;
 use crate::watch::Wake;
 
 /// One thing that a worker is told.
 pub(super) enum Message {
     /// A client to be served.
-    Stream(Stream),
+    Stream(Stream, Protocol),
     /// The connection in this place of the slab, if it still is one that watches, has lines waiting.
     News(usize),
     /// Say which connections are its own.

@@ -39,7 +39,7 @@ use mio::Waker;
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
-use crate::session::Shared;
+use crate::session::{Protocol, Shared};
 use acceptor::Acceptor;
 use announce::Announcement;
 use gather::Gather;
@@ -56,6 +56,8 @@ pub struct Options {
     pub unix_socket: Option<PathBuf>,
     /// `-a`: permission bits of the socket file.
     pub unix_mask: u32,
+    /// `-B`
+    pub protocol: Protocol,
     /// `-b`: connections that the kernel may hold before they are accepted.
     pub backlog: u32,
     /// `-t`: workers, at least 1. [`crate::metrics::Metrics`] needs one block more, the last is
@@ -86,6 +88,8 @@ pub struct Listen {
     pub host: String,
     /// None: that of `-p`.
     pub port: Option<u16>,
+    /// None: that of `-B`.
+    pub protocol: Option<Protocol>,
 }
 
 /// The TCP port of `-p`.

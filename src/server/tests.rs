@@ -26,6 +26,7 @@ pub(super) fn options() -> Options {
         port: Port::Any,
         unix_socket: None,
         unix_mask: 0o700,
+        protocol: Protocol::Auto,
         backlog: 128,
         threads: 2,
         connections_max: 1024,

@@ -26,7 +26,7 @@ use super::{Control, Options};
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_PER_POLL};
 use crate::metrics::Counter;
-use crate::session::{Portion, Shared};
+use crate::session::{Portion, Protocol, Shared};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -83,10 +83,10 @@ impl Handle {
     }
 
     /// Gives a connection to the worker, which sees it after the next [`Handle::wake`].
-    pub(super) fn hand_over(&mut self, stream: Stream) {
+    pub(super) fn hand_over(&mut self, stream: Stream, protocol: Protocol) {
         self.unseen = true;
         self.load.fetch_add(1, Relaxed);
-        self.mailbox.leave(Message::Stream(stream));
+        self.mailbox.leave(Message::Stream(stream, protocol));
     }
 
     /// Makes the worker look at what was handed over, if there is anything.
@@ -199,7 +199,7 @@ impl Worker {
     fn receive(&mut self) {
         while let Ok(message) = self.incoming.try_recv() {
             match message {
-                Message::Stream(stream) => self.open(stream),
+                Message::Stream(stream, protocol) => self.open(stream, protocol),
                 Message::News(index) => {
                     // Another client may have got the place meanwhile.
                     if let Some(conn) = self.conns.get_mut(index) {
@@ -233,10 +233,10 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, stream: Stream) {
+    fn open(&mut self, stream: Stream, protocol: Protocol) {
         let entry = self.conns.vacant_entry();
         let index = entry.key();
-        let conn = entry.insert(Conn::new(stream, self.now.secs));
+        let conn = entry.insert(Conn::new(stream, protocol, self.now.secs));
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
         if log::log_enabled!(log::Level::Trace) {

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use log::LevelFilter;
 
-use crate::clock::Secs;
+use crate::clock::{Expiry, Secs};
 use crate::limits::{MEMORY_LIMIT_MAX_MEGABYTES, MEMORY_LIMIT_MIN_MEGABYTES};
 use crate::metrics::Counter;
 use crate::protocol::Reply;
@@ -22,17 +22,18 @@ pub(super) fn flush_all(delay: Option<i32>, turn: &Turn<'_>) -> Reply {
         return Reply::FlushNotAllowed;
     }
     let Some(delay) = delay else { return Reply::BadExptime };
-    let store = &turn.shared.store;
-    if delay <= 0 {
-        store.flush(turn.now.secs);
-        return Reply::Ok;
-    }
-    // A Unix time that has passed flushes nothing.
-    let at = turn.now.expiry(delay);
-    if !at.passed(turn.now.secs) {
-        store.flush_at(Secs(at.0));
-    }
+    flush((delay > 0).then(|| turn.now.expiry(delay)), turn);
     Reply::Ok
+}
+
+/// Makes everything invisible, now or at a moment. A Unix time that has passed flushes nothing.
+pub(super) fn flush(at: Option<Expiry>, turn: &Turn<'_>) {
+    let store = &turn.shared.store;
+    match at {
+        None => store.flush(turn.now.secs),
+        Some(at) if at.passed(turn.now.secs) => {}
+        Some(at) => store.flush_at(Secs(at.0)),
+    }
 }
 
 /// `verbosity`: errors sent to clients are logged from 1 on, commands and answers from 2 on. A filter

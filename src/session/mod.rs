@@ -1,7 +1,7 @@
 //! One client's conversation as a machine without I/O: bytes in, answers out.
 //!
 //! ```text
-//!            ┌───────────────────────────── a whole line ───────────┐
+//!            ┌─────────────────────── a whole line or packet ──────┐
 //!            ▼                                                      │
 //! input ─► Line ── get family ──► Keys ── too long a key ─► SkipLine┤
 //!            ├──── storage ─────► Value ── its block has come ──────┤
@@ -14,11 +14,13 @@
 //!
 //! Knows no socket; time comes with the [`Turn`]. What a session answers depends on the bytes that
 //! it is fed and never on how they were cut into reads. It holds neither lines nor answers: what
-//! it cannot use yet stays with the caller, and is no more than a line. Another codec has its
-//! place beside `protocol::text`, with states of its own here.
+//! it cannot use yet stays with the caller, and is no more than a line. The first byte of a
+//! connection tells its [`Protocol`]; packets of the binary one go through the same states.
 #![forbid(unsafe_code)]
 
 mod admin;
+
+mod binary;
 
 mod conns;
 
@@ -56,6 +58,7 @@ use crate::buf;
 use crate::clock::Now;
 use crate::limits::IO_SLICES_MAX;
 use crate::metrics::Counters;
+use crate::protocol::binary::MAGIC;
 use crate::protocol::meta::Verb;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
@@ -91,7 +94,7 @@ pub struct Turn<'a> {
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// More input. What was not consumed, at most a line, must be presented again with more
+    /// More input. What was not consumed, at most a line or a packet's head, must be presented again with more
     /// behind it.
     Input,
     /// Another turn: the requests of this one are used up and input is left, or a list is going on.
@@ -118,11 +121,24 @@ pub enum Want {
     },
 }
 
+/// What a client speaks, for the whole life of its connection (`-B`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// What its first byte says.
+    #[default]
+    Auto,
+    /// Text: classic and meta.
+    Ascii,
+    /// Packets.
+    Binary,
+}
+
 /// One client's conversation.
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    /// The caller holds the beginning of a line.
+    protocol: Protocol,
+    /// The caller holds the beginning of a line or a packet.
     is_line_begun: bool,
 }
 
@@ -131,7 +147,7 @@ const _: () = assert!(size_of::<Session>() <= 64);
 
 #[derive(Debug)]
 enum State {
-    /// A line begins.
+    /// A line or a packet begins.
     Line,
     /// Amid a line of the get family.
     Keys(Retrieval),
@@ -178,7 +194,12 @@ impl Step {
 impl Session {
     /// A session that has seen nothing.
     pub fn new() -> Session {
-        Session { state: State::Line, is_line_begun: false }
+        Session::of(Protocol::Auto)
+    }
+
+    /// The same, of a client that is to speak `protocol`.
+    pub fn of(protocol: Protocol) -> Session {
+        Session { state: State::Line, protocol, is_line_begun: false }
     }
 
     /// Executes what `input` holds, appends the answers to `out`; tells how many bytes of `input`
@@ -193,7 +214,11 @@ impl Session {
         loop {
             let rest = &input[at..];
             let step = match self.state {
-                State::Line => self.line(rest, out, turn),
+                State::Line => match self.protocol {
+                    Protocol::Ascii => self.line(rest, out, turn),
+                    Protocol::Binary => self.packet(rest, out, turn),
+                    Protocol::Auto => self.negotiate(rest),
+                },
                 State::Keys(retrieval) => self.keys(retrieval, rest, out, turn),
                 State::Value(_) => self.take_value(rest, out, turn),
                 State::Swallow(_) => self.swallow(rest, out),
@@ -239,6 +264,13 @@ impl Session {
     /// Whether it waits for news: it has watched, and is never silent for too long.
     pub fn is_watching(&self) -> bool {
         matches!(self.state, State::Watching(_))
+    }
+
+    /// Where a connection begins.
+    fn negotiate(&mut self, rest: &[u8]) -> Step {
+        let Some(first) = rest.first() else { return Step::wait(Want::Input) };
+        self.protocol = if *first == MAGIC { Protocol::Binary } else { Protocol::Ascii };
+        Step::on(0)
     }
 
     /// Where a line begins.

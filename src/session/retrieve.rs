@@ -37,7 +37,8 @@ impl Session {
         if !verb.touches()
             && let Some((key, len)) = get::lone_key(verb, rest)
         {
-            look_up(Retrieval { shows_cas, touch: None, has_keys: true }, key, out, turn);
+            note_key(key, turn);
+            look_up(key, None, turn, |hit| show(hit, key, shows_cas, out));
             out.push(Reply::End.line());
             return Step::on(len);
         }
@@ -66,7 +67,9 @@ impl Session {
         }
         match get::next(rest) {
             Next::Key { key, end, last } => {
-                look_up(retrieval, key, out, turn);
+                let Retrieval { shows_cas, touch, .. } = retrieval;
+                note_key(key, turn);
+                look_up(key, touch, turn, |hit| show(hit, key, shows_cas, out));
                 self.state = if last {
                     out.push(Reply::End.line());
                     State::Line
@@ -110,18 +113,27 @@ impl Session {
     }
 }
 
-/// Looks one key up and appends its item, if there is one.
-fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'_>) {
+/// Takes note of a key of a line: each counts as a request.
+fn note_key(key: &[u8], turn: &mut Turn<'_>) {
     log::trace!("< get {}", key.escape_ascii());
     turn.requests_left -= 1;
-    let turn = &*turn;
+}
+
+/// Looks one key up, giving its item a new expiry if one is named, shows the item to `visit`, and
+/// counts. Whether there is an item.
+pub(super) fn look_up(
+    key: &[u8],
+    touch: Option<Expiry>,
+    turn: &Turn<'_>,
+    visit: impl FnOnce(&mut Hit<'_>),
+) -> bool {
     let (store, now, counters) = (&turn.shared.store, turn.now.secs, turn.counters);
     let visit = |hit: &mut Hit<'_>| {
         turn.watch_hit(key, hit);
-        show(hit, key, retrieval.shows_cas, out);
+        visit(hit);
     };
     let key = &store.key(key);
-    let (found, hits, misses) = if let Some(expiry) = retrieval.touch {
+    let (found, hits, misses) = if let Some(expiry) = touch {
         counters.bump(Counter::CmdTouch);
         let found = store.get_and_touch(key, expiry, now, visit);
         (found, Counter::TouchHits, Counter::TouchMisses)
@@ -137,25 +149,30 @@ fn look_up(retrieval: Retrieval, key: &[u8], out: &mut Output, turn: &mut Turn<'
             count_miss(counters, misses, miss);
         }
     }
+    found.is_ok()
 }
 
 /// Appends an item.
 fn show(hit: &mut Hit<'_>, key: &[u8], shows_cas: bool, out: &mut Output) {
     let value_len = hit.value_len();
     let cas = shows_cas.then(|| hit.cas());
-    let copied_len = if value_len <= COPY_VALUE_MAX { value_len } else { 0 };
-    let room = copied_len + 2 + Reply::End.line().len();
+    let room = copied_len(value_len) + 2 + Reply::End.line().len();
     value_line(out.bytes(), key, hit.flags(), value_len, cas, room);
-    push_value(hit, out);
+    copy_or_pin(hit, out);
+    out.push(b"\r\n");
 }
 
-/// Appends a value and the end of its block. A small value is copied, since a pin would cost more; a
-/// large one is sent from where it lies.
-pub(super) fn push_value(hit: &mut Hit<'_>, out: &mut Output) {
+/// Appends a value. A small one is copied, since a pin would cost more; a large one is sent from where
+/// it lies.
+pub(super) fn copy_or_pin(hit: &mut Hit<'_>, out: &mut Output) {
     if hit.value_len() <= COPY_VALUE_MAX {
         hit.copy_to(out.bytes());
     } else {
         out.pin(hit.pin());
     }
-    out.push(b"\r\n");
+}
+
+/// Bytes of a value that [`copy_or_pin`] copies.
+pub(super) fn copied_len(value_len: usize) -> usize {
+    if value_len <= COPY_VALUE_MAX { value_len } else { 0 }
 }

@@ -9,8 +9,9 @@ use crate::clock::Secs;
 use crate::limits::{COPY_VALUE_MAX, IO_SLICES_MAX};
 use crate::metrics::{Counter, Counters};
 use crate::protocol::Reply;
+use crate::protocol::binary::{Status, Tag, Verb};
 use crate::protocol::request::{StoreLine, StoreVerb};
-use crate::session::{Output, Session, State, Step, Turn, Want, meta};
+use crate::session::{Output, Session, State, Step, Turn, Want, binary, meta};
 use crate::store::{Meta, Mode, Outcome, Refusal, Terms, Upload};
 
 /// What a data block ends in.
@@ -39,6 +40,8 @@ pub(super) enum Then {
     },
     /// A line of the meta protocol.
     Meta(meta::Answer),
+    /// A packet of the binary protocol.
+    Binary(Tag),
 }
 
 /// What there is to tell of a store.
@@ -59,15 +62,34 @@ impl Then {
     fn end(&self) -> &'static [u8] {
         match self {
             Then::Text { .. } | Then::Meta(_) => BLOCK_END,
+            Then::Binary(_) => b"",
         }
     }
 
     /// Whether an item that could not be replaced must not be found any more (text, section 4, rule 8;
-    /// meta, section 5).
+    /// meta, section 5; binary, section 4).
     fn forgets(&self, mode: Mode, compare: Option<u64>) -> bool {
         match self {
             Then::Text { .. } => mode == Mode::Set && compare.is_none(),
             Then::Meta(_) => true,
+            Then::Binary(tag) => tag.verb == Verb::Set,
+        }
+    }
+
+    /// Whether the request counts as soon as its item is begun; else when its value is complete
+    /// (stats, section 1).
+    fn counts_at_once(&self) -> bool {
+        match self {
+            Then::Text { .. } | Then::Meta(_) => true,
+            Then::Binary(_) => false,
+        }
+    }
+
+    /// Whether what finds no memory has a counter.
+    fn counts_refusals(&self) -> bool {
+        match self {
+            Then::Text { .. } | Then::Meta(_) => true,
+            Then::Binary(_) => false,
         }
     }
 
@@ -76,6 +98,7 @@ impl Then {
         match self {
             Then::Text { noreply } => answer(reply(told), *noreply, out),
             Then::Meta(meta) => meta.tell(told, out),
+            Then::Binary(tag) => binary::tell(*tag, told, out),
         }
     }
 }
@@ -130,6 +153,7 @@ pub(super) struct Swallow {
 enum After {
     Nothing,
     Reply(Reply),
+    Packet(Tag, Status),
     Told(Box<Then>, Told),
 }
 
@@ -185,7 +209,9 @@ impl Session {
         } else {
             match store.reserve(terms, &key, meta, value_len, now) {
                 Ok(upload) => {
-                    turn.counters.bump(Counter::CmdSet);
+                    if then.counts_at_once() {
+                        turn.counters.bump(Counter::CmdSet);
+                    }
                     let there = BLOCK_END.len() - then.end().len();
                     let end = BLOCK_END[..there].iter().copied().collect();
                     let (terms, then) = (*terms, then.clone());
@@ -203,7 +229,7 @@ impl Session {
             turn.watch_lookup(&key);
             store.forget(&key, now);
         }
-        count_refusal(refusal, turn.counters);
+        count_refusal(then, refusal, turn.counters);
         let after = After::Told(Box::new(then.clone()), Told::Refused(refusal));
         self.state = State::Swallow(Swallow { remaining: block_len as u64, after });
         Step::on(0)
@@ -213,6 +239,12 @@ impl Session {
     pub(super) fn start_swallow(&mut self, len: u64, reply: Reply, noreply: bool) -> Step {
         let after = if noreply { After::Nothing } else { After::Reply(reply) };
         self.state = State::Swallow(Swallow { remaining: len, after });
+        Step::on(0)
+    }
+
+    /// Throws a packet of `len` bytes away, then answers.
+    pub(super) fn start_swallow_packet(&mut self, len: u64, tag: Tag, status: Status) -> Step {
+        self.state = State::Swallow(Swallow { remaining: len, after: After::Packet(tag, status) });
         Step::on(0)
     }
 
@@ -234,6 +266,9 @@ impl Session {
         }
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
             let Arriving { upload, terms, then, end } = *arriving;
+            if !then.counts_at_once() {
+                turn.counters.bump(Counter::CmdSet);
+            }
             let told = if end.as_slice() == BLOCK_END {
                 let noted = turn.watch_upload(&upload);
                 let stored = turn.shared.store.commit(upload, &terms, turn.now.secs);
@@ -244,7 +279,7 @@ impl Session {
                         Told::Outcome(outcome)
                     }
                     Err(refusal) => {
-                        count_refusal(refusal, turn.counters);
+                        count_refusal(&then, refusal, turn.counters);
                         Told::Refused(refusal)
                     }
                 }
@@ -261,7 +296,7 @@ impl Session {
     fn give_up_value(&mut self, turn: &Turn<'_>) -> Step {
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
             let remaining = arriving.missing_bytes();
-            turn.counters.bump(Counter::StoreNoMemory);
+            count_refusal(&arriving.then, Refusal::NoMemory, turn.counters);
             let after = After::Told(Box::new(arriving.then), Told::Abandoned);
             self.state = State::Swallow(Swallow { remaining, after });
         }
@@ -280,6 +315,7 @@ impl Session {
         match &swallow.after {
             After::Nothing => {}
             After::Reply(reply) => answer(*reply, false, out),
+            After::Packet(tag, status) => binary::refuse(*tag, *status, out),
             After::Told(then, told) => then.tell(*told, out),
         }
         self.state = State::Line;
@@ -342,7 +378,10 @@ fn count(terms: &Terms, outcome: Outcome, counters: &Counters) {
     }
 }
 
-fn count_refusal(refusal: Refusal, counters: &Counters) {
+fn count_refusal(then: &Then, refusal: Refusal, counters: &Counters) {
+    if !then.counts_refusals() {
+        return;
+    }
     counters.bump(match refusal {
         Refusal::TooLarge => Counter::StoreTooLarge,
         Refusal::NoMemory => Counter::StoreNoMemory,

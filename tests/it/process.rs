@@ -308,7 +308,6 @@ fn wrong_command_lines_are_refused() {
         (&["-m", "0"], 64, ""),
         (&["-m", "lots"], 64, ""),
         (&["-B", "smoke"], 64, "Invalid value for binding protocol"),
-        (&["-B", "binary"], 64, "binary"),
         (&["-S"], 64, ""),
         (&["-Y", "/nonexistent"], 64, ""),
         (&["-Z"], 64, ""),

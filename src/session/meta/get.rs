@@ -11,7 +11,7 @@ use crate::metrics::Counter;
 use crate::protocol::Reply;
 use crate::protocol::meta::{Flags, Key, Request, push_key};
 use crate::session::execute::count_miss;
-use crate::session::retrieve::push_value;
+use crate::session::retrieve::copy_or_pin;
 use crate::session::{Output, Turn};
 use crate::store::{Hit, HitKind, Meta};
 
@@ -103,7 +103,8 @@ fn show(
     push_state(hit, wins, bytes);
     bytes.extend_from_slice(b"\r\n");
     if shows_value {
-        push_value(hit, out);
+        copy_or_pin(hit, out);
+        out.push(b"\r\n");
     }
     Ok(())
 }
