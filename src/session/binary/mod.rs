@@ -113,7 +113,13 @@ fn show(tag: Tag, key: &[u8], hit: &mut Hit<'_>, out: &mut Output) {
 
 fn delete(key: &[u8], cas: u64, turn: &Turn<'_>) -> Result<(), Status> {
     let store = &turn.shared.store;
-    let kept = store.delete(&store.key(key), condition(cas), turn.now.secs).err();
+    turn.shared.prefixes.delete(key);
+    let key = store.key(key);
+    let seen = turn.watch_lookup(&key);
+    let kept = store.delete(&key, condition(cas), turn.now.secs).err();
+    if kept.is_none() {
+        turn.watch_deleted(&key, "delete", seen);
+    }
     // A delete that its condition forbids is no miss here.
     if kept != Some(Kept::Mismatch) {
         count_delete(kept, turn.counters);
@@ -133,12 +139,13 @@ fn arith(tag: Tag, request: &Request<'_>, out: &mut Output, turn: &Turn<'_>) {
     let create = (exptime != NO_INITIAL).then(|| Created {
         initial,
         expiry: turn.now.expiry_unsigned(exptime),
-        is_binary_key: false,
+        is_binary_key: !store::can_be_a_token(key),
     });
     let store = &turn.shared.store;
     let sum = Sum { compare: cas, create, ..Sum::plain(direction, delta) };
-    let summed =
-        store.arith(&store.key(key), &sum, turn.now.secs, |hit, number| (number, hit.cas()));
+    let key = store.key(key);
+    turn.watch_lookup(&key);
+    let summed = store.arith(&key, &sum, turn.now.secs, |hit, number| (number, hit.cas()));
     if !matches!(summed, Ok((number, _)) if number.is_new) {
         count_sum(direction, summed.err(), turn.counters);
     }

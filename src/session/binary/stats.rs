@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use super::refuse;
+use crate::protocol::Reply;
 use crate::protocol::binary::Tag;
 use crate::protocol::binary::response::{self, Status};
 use crate::protocol::request::StatsList;
@@ -23,7 +24,7 @@ pub(super) fn answer(tag: Tag, group: &[u8], out: &mut Output, turn: &Turn<'_>) 
             return response::done(out.bytes(), tag, 0);
         }
         _ => match group.strip_prefix(b"detail") {
-            Some(what) => return detail(tag, what, out),
+            Some(what) => return detail(tag, what, out, turn),
             None => return refuse(tag, Status::NotFound, out),
         },
     };
@@ -31,9 +32,23 @@ pub(super) fn answer(tag: Tag, group: &[u8], out: &mut Output, turn: &Turn<'_>) 
     response::done(out.bytes(), tag, 0);
 }
 
-/// `detail on`, `detail off`, `detail dump`: there are no statistics by prefix.
-fn detail(tag: Tag, _what: &[u8], out: &mut Output) {
-    refuse(tag, Status::NotFound, out);
+/// `detail on`, `detail off`, `detail dump`. The dump is one value: all lines of the text protocol,
+/// `END` included. What it holds is bounded as the prefixes are.
+fn detail(tag: Tag, what: &[u8], out: &mut Output, turn: &Turn<'_>) {
+    let prefixes = &turn.shared.prefixes;
+    match what {
+        _ if !turn.shared.options.dump => return refuse(tag, Status::NotFound, out),
+        b" on" => prefixes.switch(true),
+        b" off" => prefixes.switch(false),
+        b" dump" => {
+            let mut lines = Vec::new();
+            (0..).take_while(|number| prefixes.list(*number, &mut lines)).for_each(drop);
+            lines.extend_from_slice(Reply::End.line());
+            response::stat(out.bytes(), tag, "detailed", &String::from_utf8_lossy(&lines));
+        }
+        _ => return refuse(tag, Status::NotFound, out),
+    }
+    response::done(out.bytes(), tag, 0);
 }
 
 /// Packets of a list.

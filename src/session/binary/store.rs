@@ -21,6 +21,7 @@ impl Session {
         let Request::Store { key, flags, exptime, cas, value_len } = *request else {
             return Step::on(0);
         };
+        turn.shared.prefixes.set(key);
         // Items without a unique have none that could be named (`-C`).
         let compare = condition(cas).filter(|_| turn.shared.options.cas);
         // Section 4: with a unique, set, add and replace are one and the same.
@@ -35,11 +36,17 @@ impl Session {
         let storing = Storing {
             terms: Terms { compare, ..mode.into() },
             key,
-            meta: Meta { flags, expiry, is_binary_key: false },
+            meta: Meta { flags, expiry, is_binary_key: !can_be_a_token(key) },
             value_len,
         };
         self.store_value(&storing, &Then::Binary(tag), data, out, turn)
     }
+}
+
+/// Whether the text protocol can name this key; else it is shown there in base64, where line ends in it
+/// would break the framing.
+pub(super) fn can_be_a_token(key: &[u8]) -> bool {
+    !key.iter().any(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
 }
 
 /// Appends what became of a store.
