@@ -1,13 +1,15 @@
 """What every check needs: a daemon of its own, raw conversations with it, programs to run."""
 
+import functools
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import traceback
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 # Far above what any of it takes on a loaded machine; they only end what hangs.
@@ -33,6 +35,36 @@ def check(function):
     """Marks `function(server)` as a check; its name is the check's."""
     _checks.append(function)
     return function
+
+
+def check_each(**variants):
+    """Marks `function(server, variant)` as one check for each variant, named after both."""
+
+    def decorate(function):
+        for name, variant in variants.items():
+
+            def one(server, variant=variant):
+                function(server, variant)
+
+            functools.update_wrapper(one, function)
+            one.__name__ = f"{function.__name__}_{name}"
+            check(one)
+        return function
+
+    return decorate
+
+
+def script_checks(module_name, script, command):
+    """Makes checks of a script in another language: one for each `check("NAME"` in its text.
+
+    `command`, with host, port and NAME behind it, runs one of them; its exit code is the verdict."""
+    for name in re.findall(r"\bcheck\(\s*[\"'](\w+)[\"']", script.read_text()):
+
+        def one(server, name=name):
+            run_tool(*command, "127.0.0.1", server.port, name)
+
+        one.__name__, one.__module__ = name, module_name
+        check(one)
 
 
 def checks_of(module_name):
@@ -108,6 +140,12 @@ class Server:
     def another(self):
         """A second daemon with the same command line, as a context."""
         return running(self.command)
+
+    @contextmanager
+    def and_others(self, count):
+        """This daemon and `count` more, as a list."""
+        with ExitStack() as stack:
+            yield [self, *(stack.enter_context(self.another()) for _ in range(count))]
 
     def await_port(self):
         """Waits for the port file. It is put in place complete, once the socket listens."""
