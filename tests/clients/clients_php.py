@@ -1,0 +1,7 @@
+"""PHP's memcached extension (Debian: php-memcached): its checks are in memcached.php."""
+
+from harness import REPOSITORY, script_checks
+
+SCRIPT = REPOSITORY / "tests/clients/memcached.php"
+for protocol in ("text", "binary"):
+    script_checks(__name__, SCRIPT, ["php", SCRIPT, protocol], suffix=f"_{protocol}")
