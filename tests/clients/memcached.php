@@ -230,7 +230,7 @@ check('keys', function () {
     $client = connect();
     $keys = ['k', str_repeat('k', 250), '{}[]:;,.!?'];
     if ($protocol === 'binary') { // with the other the extension demands printable ASCII
-        $keys = [...$keys, str_repeat("\u{e9}", 125), 'with space', "a\r\nb"];
+        array_push($keys, str_repeat("\u{e9}", 125), 'with space');
     }
     foreach ($keys as $key) {
         same($client->set($key, $key), true);
