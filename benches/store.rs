@@ -29,6 +29,7 @@ fn store(memory_mb: usize) -> Arc<Store> {
         large_pages: false,
         crawler: true,
         automove: true,
+        track_sizes: false,
         threads: 1,
     };
     Store::new(&options).expect("memory can be reserved")

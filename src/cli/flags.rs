@@ -129,7 +129,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::new('n', "slab-min-size", "bytes", Differs,
         "room for key, value and flags in the smallest chunk (default: 12)"),
     Flag::new('L', "enable-largepages", "", Works, "use large memory pages, all taken at the start"),
-    Flag::new('D', "delimiter", "char", Differs, "end of the key prefix, as the statistics show it (default: ':')"),
+    Flag::new('D', "delimiter", "char", Works, "count by key prefix, which ends at this character (\"stats detail\"; default: off, ':')"),
     Flag::new('t', "threads", "num", Differs, "worker threads (default: the CPUs that this process may use)"),
     Flag::new('R', "max-reqs-per-event", "num", Works, "requests of one connection before others get their turn (default: 20)"),
     Flag::new('C', "disable-cas", "", Works, "no CAS values: 8 bytes less an item"),

@@ -38,6 +38,8 @@ pub struct Tuning {
     pub worker_logbuf_kib: i64,
     /// `read_buf_mem_limit` in MiB.
     pub read_buf_mem_limit_mib: i64,
+    /// Whether items are counted by size.
+    pub track_sizes: bool,
 }
 
 impl Default for Tuning {
@@ -59,6 +61,7 @@ impl Default for Tuning {
             watcher_logbuf_kib: 256,
             worker_logbuf_kib: 64,
             read_buf_mem_limit_mib: 0,
+            track_sizes: false,
         }
     }
 }
@@ -88,6 +91,7 @@ impl Tuning {
             "watcher_logbuf_size" => self.watcher_logbuf_kib = number,
             "worker_logbuf_size" => self.worker_logbuf_kib = number,
             "read_buf_mem_limit" => self.read_buf_mem_limit_mib = number,
+            "track_sizes" => self.track_sizes = true,
             "no_modern" => {
                 self.slab_reassign = false;
                 self.slab_automove = 0;

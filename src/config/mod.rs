@@ -152,6 +152,7 @@ impl Config {
                 crawler: given.extended.tuning.lru_crawler,
                 automove: given.extended.tuning.slab_reassign
                     && given.extended.tuning.slab_automove > 0,
+                track_sizes: given.extended.tuning.track_sizes,
                 threads,
             },
             watch: watch::Options { backlog_bytes: watcher_logbuf_bytes(given) as usize },

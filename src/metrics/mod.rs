@@ -108,6 +108,8 @@ impl Counters {
 pub struct Metrics {
     blocks: Box<[CachePadded<Counters>]>,
     zero: Mutex<[u64; COUNTERS]>,
+    /// Full-size read buffers of each thread, and those of them that are in nobody's use.
+    buffers: Box<[CachePadded<[AtomicU64; 2]>]>,
     /// Client connections that are open now.
     pub curr_connections: CachePadded<AtomicUsize>,
     /// Whether the listeners accept.
@@ -120,6 +122,7 @@ impl Metrics {
         Metrics {
             blocks: (0..threads).map(|_| CachePadded::new(Counters::new())).collect(),
             zero: Mutex::new([0; COUNTERS]),
+            buffers: (0..threads).map(|_| CachePadded::default()).collect(),
             curr_connections: CachePadded::new(AtomicUsize::new(0)),
             accepting: AtomicBool::new(true),
         }
@@ -128,6 +131,20 @@ impl Metrics {
     /// The block of owner `thread`, `0..threads`.
     pub fn block(&self, thread: usize) -> &Counters {
         &self.blocks[thread]
+    }
+
+    /// Notes how many read buffers `thread` has, and how many of them are free.
+    pub fn note_read_buffers(&self, thread: usize, held: usize, free: usize) {
+        let [held_cell, free_cell] = &*self.buffers[thread];
+        held_cell.store(held as u64, Relaxed);
+        free_cell.store(free as u64, Relaxed);
+    }
+
+    /// Read buffers of all threads, and how many of them are free.
+    pub fn read_buffers(&self) -> (u64, u64) {
+        self.buffers.iter().fold((0, 0), |(held, free), cells| {
+            (held + cells[0].load(Relaxed), free + cells[1].load(Relaxed))
+        })
     }
 
     /// Sum over all threads since the last reset.

@@ -106,6 +106,11 @@ impl Pool {
         self.spare.pop().unwrap_or_else(Buffers::full_size)
     }
 
+    /// Full-size buffers that there are, and those of them that no connection holds.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.out + self.spare.len(), self.spare.len())
+    }
+
     /// Gives buffers back, whatever is in them; exact-size ones are freed.
     pub(super) fn put(&mut self, mut buffers: Box<Buffers>) {
         if !buffers.is_pooled {

@@ -87,6 +87,7 @@ impl Server {
             large_pages: false,
             crawler: true,
             automove: true,
+            track_sizes: false,
             threads: options.threads,
         })
         .expect("a store");

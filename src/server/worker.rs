@@ -171,6 +171,8 @@ impl Worker {
             self.tick();
             self.list();
             self.serve();
+            let (held, free) = self.pool.count();
+            self.shared.metrics.note_read_buffers(self.index, held, free);
         }
         for index in 0..self.conns.capacity() {
             if self.conns.contains(index) {

@@ -13,8 +13,6 @@ pub(super) struct ShardCounters {
     /// Items, and links of large ones, moved off a page that changed its class.
     pub rescues: u64,
     pub chunk_rescues: u64,
-    /// Times that a request had to look for room beyond the free chunks.
-    pub direct_reclaims: u64,
 }
 
 /// What one shard counts of one class.
@@ -36,11 +34,14 @@ pub(super) struct ClassCounters {
     pub evicted_nonzero: u64,
     pub evicted_time: u64,
     pub evicted_unfetched: u64,
+    pub evicted_active: u64,
     pub expired_unfetched: u64,
     pub outofmemory: u64,
     pub reclaimed: u64,
     pub crawler_reclaimed: u64,
     pub crawler_items_checked: u64,
+    /// Times that a request had to look for room beyond the free chunks.
+    pub direct_reclaims: u64,
 }
 
 impl ClassCounters {
@@ -76,6 +77,8 @@ pub struct Totals {
     pub expired_unfetched: u64,
     /// Evicted items that were never fetched.
     pub evicted_unfetched: u64,
+    /// Evicted items that had been hit since the hand last passed.
+    pub evicted_active: u64,
     /// Items evicted to make room.
     pub evictions: u64,
     /// Expired or flushed items freed before anybody asked for them.
@@ -125,8 +128,10 @@ pub struct Class {
     pub reclaimed: u64,
     pub expired_unfetched: u64,
     pub evicted_unfetched: u64,
+    pub evicted_active: u64,
     pub crawler_reclaimed: u64,
     pub crawler_items_checked: u64,
+    pub direct_reclaims: u64,
     /// Idle seconds of the item that the eviction hand looks at next; the largest of the shards.
     pub age: u64,
 }
@@ -150,6 +155,8 @@ impl AddAssign<&ClassCounters> for Class {
         self.reclaimed += more.reclaimed;
         self.expired_unfetched += more.expired_unfetched;
         self.evicted_unfetched += more.evicted_unfetched;
+        self.evicted_active += more.evicted_active;
+        self.direct_reclaims += more.direct_reclaims;
         self.crawler_reclaimed += more.crawler_reclaimed;
         self.crawler_items_checked += more.crawler_items_checked;
     }

@@ -59,7 +59,7 @@ impl Shard {
             self.slab.add_page(class, page);
             return self.slab.take(class);
         }
-        self.counters.direct_reclaims += 1;
+        self.class_mut(class).direct_reclaims += 1;
         self.make_room(class, now);
         let chunk = self.slab.take(class);
         if chunk.is_none() {
@@ -280,6 +280,7 @@ impl Shard {
         counters.evicted_time = u64::from(idle);
         counters.evicted_nonzero += u64::from(chunk.expiry() != Expiry::NEVER);
         counters.evicted_unfetched += u64::from(!chunk.has(Mark::FETCHED));
+        counters.evicted_active += u64::from(chunk.freq() > 0);
         counters.evictions_since_page += 1;
         self.tell_eviction(item, idle, now);
         let hash = self.hasher.hash(self.slab.key(item));

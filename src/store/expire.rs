@@ -220,6 +220,7 @@ mod tests {
             large_pages: false,
             crawler,
             automove: true,
+            track_sizes: false,
             threads: 1,
         };
         let store = Store::new(&options).expect("memory");

@@ -24,6 +24,7 @@ mod expire;
 mod ghost;
 mod glance;
 mod hash;
+mod histogram;
 mod hit;
 mod index;
 mod item;
@@ -98,6 +99,8 @@ pub struct Options {
     pub crawler: bool,
     /// False with `-o slab_automove=0`: pages move between classes only when they must.
     pub automove: bool,
+    /// `-o track_sizes`: items are counted by size.
+    pub track_sizes: bool,
     /// Threads that will use the store.
     pub threads: usize,
 }
@@ -195,6 +198,7 @@ impl Store {
                     evictions: options.evictions,
                     cas: options.cas,
                     automove: options.automove,
+                    track_sizes: options.track_sizes,
                     item_size_max: options.item_size_max,
                     ghost_entries: shape.ghost_entries,
                     hub: hub.clone(),
@@ -498,10 +502,11 @@ impl Store {
             totals.slabs_moved += shard.counters.pages_moved;
             totals.rescues += shard.counters.rescues;
             totals.chunk_rescues += shard.counters.chunk_rescues;
-            totals.direct_reclaims += shard.counters.direct_reclaims;
             for class in &shard.classes {
                 totals.evictions += class.evicted;
                 totals.evicted_unfetched += class.evicted_unfetched;
+                totals.evicted_active += class.evicted_active;
+                totals.direct_reclaims += class.direct_reclaims;
                 totals.expired_unfetched += class.expired_unfetched;
                 totals.reclaimed += class.reclaimed;
                 totals.crawler_reclaimed += class.crawler_reclaimed;
@@ -555,7 +560,6 @@ impl Store {
             shard.counters.pages_moved = 0;
             shard.counters.rescues = 0;
             shard.counters.chunk_rescues = 0;
-            shard.counters.direct_reclaims = 0;
             for class in &mut shard.classes {
                 class.reset();
             }

@@ -140,6 +140,7 @@ mod tests {
             large_pages: false,
             crawler: true,
             automove: true,
+            track_sizes: false,
             threads: 1,
         };
         Store::new(&options).expect("memory")

@@ -21,6 +21,7 @@ use super::counters::{ClassCounters, ShardCounters};
 use super::evict::Hand;
 use super::ghost::Ghosts;
 use super::hash::Hasher;
+use super::histogram::Histogram;
 use super::index::{Index, Slot};
 use super::item::{CAS_NARROW_MAX, Chunk, Header, Kind, Mark};
 use super::slab::Slab;
@@ -40,6 +41,7 @@ pub(super) struct Settings {
     pub cas: bool,
     /// Pages move to the class that misses them most, not only where they must.
     pub automove: bool,
+    pub track_sizes: bool,
     pub item_size_max: usize,
     pub ghost_entries: usize,
     pub hub: Arc<Hub>,
@@ -58,6 +60,7 @@ pub(super) struct Shard {
     /// By class id.
     pub(super) classes: Vec<ClassCounters>,
     pub(super) counters: ShardCounters,
+    pub(super) histogram: Histogram,
     /// Pages that this shard may own, and owns, items and index together.
     pub(super) pages_max: usize,
     pub(super) pages_held: usize,
@@ -96,6 +99,7 @@ impl Shard {
             hands: vec![Hand::default(); classes],
             classes: vec![ClassCounters::default(); classes],
             counters: ShardCounters::default(),
+            histogram: Histogram::new(settings.track_sizes),
             pages_max,
             pages_held: 1,
             pins: HashMap::default(),
@@ -324,6 +328,7 @@ impl Shard {
         }
         let requested = chunk.requested_bytes() as u64;
         self.counters.bytes += requested;
+        self.histogram.add(requested);
         self.counters.total_items += 1;
         let class = self.slab.class_of(item);
         let counters = self.class_mut(class);
@@ -336,6 +341,7 @@ impl Shard {
         chunk.clear(Mark::LINKED);
         let requested = chunk.requested_bytes() as u64;
         self.counters.bytes -= requested;
+        self.histogram.remove(requested);
         let class = self.slab.class_of(item);
         let counters = self.class_mut(class);
         counters.requested -= requested;

@@ -168,6 +168,7 @@ fn a_slice_of_a_walk_is_short() {
         large_pages: false,
         crawler: true,
         automove: true,
+        track_sizes: false,
         threads: 2,
     };
     let store = Store::new(&options).expect("memory");

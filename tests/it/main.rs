@@ -18,6 +18,8 @@ mod text;
 
 mod stats;
 
+mod stats_keys;
+
 mod conns;
 
 mod watch;

@@ -1,4 +1,7 @@
-//! `stats`: the process, its connections, commands, traffic and content (stats, section 1).
+//! `stats`: the process, its connections, commands, traffic, machinery and content (stats, section 1).
+//!
+//! Which keys there are depends on the options as in memcached: those of a part that is switched off
+//! are not shown. What has no counterpart here is 0; docs/stats.md has every key.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -7,17 +10,38 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
 use super::{Sink, add_all};
+use crate::limits::READ_BUF_BYTES;
 use crate::metrics::Counter;
 use crate::session::Turn;
 use crate::store::Totals;
 
+/// Descriptors that a worker keeps open for itself: its epoll instance and its waker.
+const DESCRIPTORS_PER_WORKER: u64 = 2;
+
 pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     let totals = turn.shared.store.totals();
+    let (slab_reassign, lru_maintainer) = {
+        let tunables = turn.shared.tunables.lock();
+        (tunables.slab_reassign, tunables.lru_maintainer)
+    };
     process(into, turn);
     connections(into, turn);
     commands(into, turn);
     traffic(into, turn, &totals);
-    content(into, &totals);
+    index(into, &totals);
+    if slab_reassign {
+        page_mover(into, &totals);
+    }
+    if turn.shared.store.crawler_is_on() {
+        into.add("lru_crawler_running", &u64::from(turn.shared.store.is_crawling()));
+        into.add("lru_crawler_starts", &totals.crawler_rounds);
+    }
+    if lru_maintainer {
+        into.add("lru_maintainer_juggles", &0);
+    }
+    into.add("malloc_fails", &0);
+    watchers(into);
+    content(into, &totals, lru_maintainer);
 }
 
 fn process(into: &mut dyn Sink, turn: &Turn<'_>) {
@@ -35,14 +59,33 @@ fn process(into: &mut dyn Sink, turn: &Turn<'_>) {
 }
 
 fn connections(into: &mut dyn Sink, turn: &Turn<'_>) {
-    let metrics = &turn.shared.metrics;
+    let (metrics, options) = (&turn.shared.metrics, &turn.shared.options);
+    let open = metrics.curr_connections.load(Relaxed) as u64;
     add_all(
         into,
         &[
-            ("max_connections", turn.shared.options.max_connections),
-            ("curr_connections", metrics.curr_connections.load(Relaxed) as u64),
+            ("max_connections", options.max_connections),
+            ("curr_connections", open),
             ("total_connections", metrics.total(Counter::TotalConnections)),
-            ("rejected_connections", metrics.total(Counter::RejectedConnections)),
+        ],
+    );
+    if options.maxconns_fast {
+        into.add("rejected_connections", &metrics.total(Counter::RejectedConnections));
+    }
+    let (held, free) = metrics.read_buffers();
+    let buffer_bytes = READ_BUF_BYTES as u64;
+    add_all(
+        into,
+        &[
+            ("connection_structures", open),
+            ("response_obj_oom", 0),
+            ("response_obj_count", 0),
+            ("response_obj_bytes", 0),
+            ("read_buf_count", held),
+            ("read_buf_bytes", held * buffer_bytes),
+            ("read_buf_bytes_free", free * buffer_bytes),
+            ("read_buf_oom", 0),
+            ("reserved_fds", options.threads * DESCRIPTORS_PER_WORKER),
         ],
     );
 }
@@ -56,6 +99,7 @@ fn commands(into: &mut dyn Sink, turn: &Turn<'_>) {
             ("cmd_set", total(Counter::CmdSet)),
             ("cmd_flush", total(Counter::CmdFlush)),
             ("cmd_touch", total(Counter::CmdTouch)),
+            ("cmd_meta", 0),
             ("get_hits", total(Counter::GetHits)),
             ("get_misses", total(Counter::GetMisses)),
             ("get_expired", total(Counter::GetExpired)),
@@ -73,6 +117,8 @@ fn commands(into: &mut dyn Sink, turn: &Turn<'_>) {
             ("touch_misses", total(Counter::TouchMisses)),
             ("store_too_large", total(Counter::StoreTooLarge)),
             ("store_no_memory", total(Counter::StoreNoMemory)),
+            ("auth_cmds", 0),
+            ("auth_errors", 0),
         ],
     );
 }
@@ -80,10 +126,12 @@ fn commands(into: &mut dyn Sink, turn: &Turn<'_>) {
 fn traffic(into: &mut dyn Sink, turn: &Turn<'_>, totals: &Totals) {
     let metrics = &turn.shared.metrics;
     let total = |counter| metrics.total(counter);
+    if turn.shared.options.idle_timeout_secs > 0 {
+        into.add("idle_kicks", &total(Counter::IdleKicks));
+    }
     add_all(
         into,
         &[
-            ("idle_kicks", total(Counter::IdleKicks)),
             ("bytes_read", total(Counter::BytesRead)),
             ("bytes_written", total(Counter::BytesWritten)),
             ("limit_maxbytes", totals.limit_maxbytes),
@@ -96,24 +144,85 @@ fn traffic(into: &mut dyn Sink, turn: &Turn<'_>, totals: &Totals) {
     );
 }
 
-fn content(into: &mut dyn Sink, totals: &Totals) {
+fn index(into: &mut dyn Sink, totals: &Totals) {
     add_all(
         into,
         &[
             ("hash_power_level", u64::from(totals.hash_power_level)),
             ("hash_bytes", totals.hash_bytes),
-            ("slabs_moved", totals.slabs_moved),
+            // It grows a bucket at a time, so that it never is.
+            ("hash_is_expanding", 0),
+        ],
+    );
+}
+
+/// A page is moved in one go, under its shard's lock: nothing is ever found busy half way.
+fn page_mover(into: &mut dyn Sink, totals: &Totals) {
+    add_all(
+        into,
+        &[
+            ("slab_reassign_rescues", totals.rescues),
+            ("slab_reassign_chunk_rescues", totals.chunk_rescues),
+            ("slab_reassign_inline_reclaim", 0),
+            ("slab_reassign_busy_items", 0),
+            ("slab_reassign_busy_deletes", 0),
+            ("slab_reassign_busy_nomem", 0),
+        ],
+    );
+    into.add("slab_reassign_last_busy_status", &"none");
+    add_all(into, &[("slab_reassign_running", 0), ("slabs_moved", totals.slabs_moved)]);
+}
+
+fn watchers(into: &mut dyn Sink) {
+    add_all(
+        into,
+        &[
+            ("log_worker_dropped", 0),
+            ("log_worker_written", 0),
+            ("log_watcher_skipped", 0),
+            ("log_watcher_sent", 0),
+            ("log_watchers", 0),
+            ("unexpected_napi_ids", 0),
+            ("round_robin_fallback", 0),
+        ],
+    );
+}
+
+fn content(into: &mut dyn Sink, totals: &Totals, lru_maintainer: bool) {
+    add_all(
+        into,
+        &[
             ("bytes", totals.bytes),
             ("curr_items", totals.curr_items),
             ("total_items", totals.total_items),
             ("slab_global_page_pool", totals.slab_global_page_pool),
             ("expired_unfetched", totals.expired_unfetched),
             ("evicted_unfetched", totals.evicted_unfetched),
+        ],
+    );
+    if lru_maintainer {
+        into.add("evicted_active", &totals.evicted_active);
+    }
+    add_all(
+        into,
+        &[
             ("evictions", totals.evictions),
             ("reclaimed", totals.reclaimed),
             ("crawler_reclaimed", totals.crawler_reclaimed),
             ("crawler_items_checked", totals.crawler_items_checked),
-            ("direct_reclaims", totals.direct_reclaims),
+            ("lrutail_reflocked", 0),
         ],
     );
+    if lru_maintainer {
+        add_all(
+            into,
+            &[
+                ("moves_to_cold", 0),
+                ("moves_to_warm", 0),
+                ("moves_within_lru", 0),
+                ("direct_reclaims", totals.direct_reclaims),
+                ("lru_bumps_dropped", 0),
+            ],
+        );
+    }
 }

@@ -11,6 +11,8 @@ mod items;
 
 mod settings;
 
+mod sizes;
+
 mod slabs;
 
 use std::fmt::Display;
@@ -36,7 +38,7 @@ pub(super) fn produce(list: StatsList, into: &mut dyn Sink, turn: &Turn<'_>) {
         StatsList::Settings => settings::list(into, turn),
         StatsList::Items => items::list(into, turn),
         StatsList::Slabs => slabs::list(into, turn),
-        StatsList::Sizes => into.add("sizes_status", &"disabled"),
+        StatsList::Sizes => sizes::list(into, turn),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("watcher_logbuf_size", &tunables.watcher_logbuf_size);
     into.add("worker_logbuf_size", &tunables.worker_logbuf_size);
     into.add("read_buf_mem_limit", &tunables.read_buf_mem_limit);
-    into.add("track_sizes", &"no");
+    into.add("track_sizes", &yes_no(shared.store.tracks_sizes()));
     into.add("inline_ascii_response", &"no");
     into.add("slab_automove_freeratio", &format_args!("{:.3}", tunables.slab_automove_freeratio));
     into.add("ssl_enabled", &"no");

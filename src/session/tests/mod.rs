@@ -57,6 +57,7 @@ fn store_options() -> store::Options {
         large_pages: false,
         crawler: true,
         automove: true,
+        track_sizes: false,
         threads: 1,
     }
 }

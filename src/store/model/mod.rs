@@ -412,6 +412,7 @@ fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Option
         large_pages: false,
         crawler: true,
         automove: true,
+        track_sizes: true,
         threads: 2,
     }
 }

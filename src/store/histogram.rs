@@ -1,0 +1,63 @@
+//! How many items there are of each size (`-o track_sizes`).
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use super::Store;
+
+/// Sizes are counted in steps of this many bytes, rounded up.
+const STEP_BYTES: usize = 32;
+
+/// The items of one shard by size, when somebody wants to know.
+#[derive(Debug, Default)]
+pub(super) struct Histogram(Option<BTreeMap<u32, u64>>);
+
+impl Histogram {
+    pub(super) fn new(is_on: bool) -> Histogram {
+        Histogram(is_on.then(BTreeMap::new))
+    }
+
+    /// An item that asked for so many bytes is there now.
+    pub(super) fn add(&mut self, bytes: u64) {
+        if let Some(counts) = &mut self.0 {
+            *counts.entry(step(bytes)).or_insert(0) += 1;
+        }
+    }
+
+    /// One of so many bytes is there no longer.
+    pub(super) fn remove(&mut self, bytes: u64) {
+        let Some(counts) = &mut self.0 else { return };
+        let Some(count) = counts.get_mut(&step(bytes)) else {
+            unreachable!("what is removed was added")
+        };
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&step(bytes));
+        }
+    }
+}
+
+impl Store {
+    /// Whether items are counted by size.
+    pub fn tracks_sizes(&self) -> bool {
+        self.shards.first().is_some_and(|shard| shard.lock().histogram.0.is_some())
+    }
+
+    /// Sizes in bytes, each rounded up to a multiple of 32, and the number of items of each; None:
+    /// they are not counted.
+    pub fn item_sizes(&self) -> Option<Vec<(u64, u64)>> {
+        let mut sums: BTreeMap<u32, u64> = BTreeMap::new();
+        for shard in &self.shards {
+            for (step, count) in shard.lock().histogram.0.as_ref()? {
+                *sums.entry(*step).or_insert(0) += count;
+            }
+        }
+        let bytes = |step| u64::from(step) * STEP_BYTES as u64;
+        Some(sums.into_iter().map(|(step, count)| (bytes(step), count)).collect())
+    }
+}
+
+fn step(bytes: u64) -> u32 {
+    // The largest value has a gigabyte.
+    bytes.div_ceil(STEP_BYTES as u64) as u32
+}

@@ -1,0 +1,136 @@
+//! Which keys the lists of `stats` have: as docs/stats.md says, in memcached's order.
+#![forbid(unsafe_code)]
+
+use crate::client::Client;
+use crate::harness::{Launch, Program, Server, say, together};
+
+const DOCUMENT: &str = include_str!("../../docs/stats.md");
+
+/// With these memcached shows the keys that depend on an option, `num_threads` alike.
+const ARGS: [&str; 4] = ["-t", "2", "-o", "idle_timeout=3600"];
+
+/// The rows under a heading: key and state.
+fn documented(heading: &str) -> Vec<(&'static str, &'static str)> {
+    let start = DOCUMENT.find(&format!("## {heading}\n")).expect("a heading") + 3;
+    let section = &DOCUMENT[start..];
+    let section = &section[..section.find("\n## ").unwrap_or(section.len())];
+    let row = |line: &'static str| {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let key = cells[0].strip_prefix('`')?.strip_suffix('`')?;
+        Some((key, cells[1]))
+    };
+    section.lines().filter(|line| line.starts_with("| `")).filter_map(row).collect()
+}
+
+/// Keys and values of a list; keys of classes without the class, of the first class only.
+fn shown(client: &mut Client, what: &str) -> Vec<(String, String)> {
+    client.send(format!("stats{what}\r\n"));
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    for line in client.lines_until("END") {
+        let Some((key, value)) = line.strip_prefix("STAT ").and_then(|rest| rest.split_once(' '))
+        else {
+            assert_eq!(line, "END");
+            continue;
+        };
+        let key = key.rsplit(':').next().unwrap_or(key);
+        if pairs.iter().all(|(held, _)| held != key) {
+            pairs.push((key.to_owned(), value.to_owned()));
+        }
+    }
+    pairs
+}
+
+const LISTS: [(&str, &str); 4] = [
+    ("stats", ""),
+    ("stats settings", " settings"),
+    ("stats items", " items"),
+    ("stats slabs", " slabs"),
+];
+
+fn with_an_item(server: &Server) -> Client {
+    let mut client = server.connect();
+    client.ask("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    client
+}
+
+#[test]
+fn the_document_and_the_server_agree() {
+    let _turn = together();
+    let server = Server::start(&ARGS);
+    let mut client = with_an_item(&server);
+    for (heading, what) in LISTS {
+        let rows = documented(heading);
+        let shown = shown(&mut client, what);
+        let expected = rows.iter().filter(|(_, state)| *state != "left out").map(|(key, _)| *key);
+        let keys: Vec<&str> = shown.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, expected.collect::<Vec<_>>(), "{heading}");
+        for ((key, value), (_, state)) in
+            shown.iter().zip(rows.iter().filter(|(_, state)| *state != "left out"))
+        {
+            let states = ["same", "ours", "zero", "recorded"];
+            assert!(states.contains(state), "{key}: {state}");
+            if *state == "zero" {
+                let nothing = ["0", "none", "no", "(null)"];
+                assert!(nothing.contains(&value.as_str()), "{key} is {value}, not nothing");
+            }
+        }
+    }
+}
+
+/// memcached has no key that the document does not have, in the same order.
+#[test]
+fn the_document_has_all_keys_of_memcached() {
+    let _turn = together();
+    let Some(oracle) = Program::oracle() else { return };
+    if oracle.release() < vec![1, 6, 40] {
+        say("the keys of this memcached are not those that docs/stats.md is about");
+        return;
+    }
+    let server = Launch::of(oracle, &ARGS).start();
+    let mut client = with_an_item(&server);
+    for (heading, what) in LISTS {
+        let rows = documented(heading);
+        let mut rest = rows.iter().map(|(key, _)| *key);
+        for (key, _) in shown(&mut client, what) {
+            assert!(rest.any(|row| row == key), "{heading}: {key} is missing or out of order");
+        }
+    }
+}
+
+/// Keys that depend on options go with them, as in memcached (stats, section 1).
+#[test]
+fn keys_go_with_their_part() {
+    let _turn = together();
+    let options = "no_lru_crawler,no_lru_maintainer,no_slab_reassign,no_maxconns_fast";
+    let server = Server::start(&["-o", options]);
+    let mut client = with_an_item(&server);
+    let keys: Vec<String> = shown(&mut client, "").into_iter().map(|(key, _)| key).collect();
+    for key in &keys {
+        let gone = ["slab_reassign_", "slabs_moved", "lru_", "moves_", "evicted_active"];
+        assert!(!gone.iter().any(|start| key.starts_with(start)), "{key}");
+    }
+    for key in ["rejected_connections", "idle_kicks", "direct_reclaims"] {
+        assert!(!keys.iter().any(|shown| shown == key), "{key}");
+    }
+    let items: Vec<String> = shown(&mut client, " items").into_iter().map(|(key, _)| key).collect();
+    assert!(!items.iter().any(|key| key.starts_with("number_") || key.starts_with("hits_to_")));
+}
+
+/// `-o track_sizes`: items by what they asked for, in steps of 32 bytes (stats, section 5).
+#[test]
+fn sizes_are_counted() {
+    let _turn = together();
+    let server = Server::start(&["-o", "track_sizes"]);
+    let mut client = server.connect();
+    client.ask("stats sizes\r\n", "END\r\n");
+    // 20 bytes of header and the key: 22 B, 32 B and 33 B.
+    for (key, len) in [("a", 1), ("b", 11), ("c", 12), ("d", 11)] {
+        client.ask(format!("set {key} 0 0 {len}\r\n{}\r\n", "v".repeat(len)), "STORED\r\n");
+    }
+    client.ask("stats sizes\r\n", "STAT 32 3\r\nSTAT 64 1\r\nEND\r\n");
+    client.ask("set c 0 0 1\r\nx\r\nappend a 0 0 300\r\n", "STORED\r\n");
+    client.ask(format!("{}\r\n", "v".repeat(300)), "STORED\r\n");
+    client.ask("stats sizes\r\n", "STAT 32 3\r\nSTAT 352 1\r\nEND\r\n");
+    client.ask("delete a\r\nincr a 1\r\n", "DELETED\r\nNOT_FOUND\r\n");
+    client.ask("stats sizes\r\n", "STAT 32 3\r\nEND\r\n");
+}
