@@ -56,11 +56,13 @@ impl Shard {
     ) -> Result<Ref, Kept> {
         let chunk = self.slab.chunk(item);
         if digits.len() <= chunk.value_len() && !chunk.has(Mark::PINNED) {
+            // First, since this is what can fail.
+            let item = self.give_cas(key, item, cas, now)?;
             self.fill(item, 0, Payload::Bytes(digits));
             self.pad(item, digits.len());
             let access = self.tick(now);
             self.slab.chunk(item).set_access(access);
-            return self.give_cas(key, item, cas, now);
+            return Ok(item);
         }
         let is_binary_key = chunk.has(Mark::BINARY_KEY);
         let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key };

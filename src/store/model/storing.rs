@@ -8,7 +8,8 @@ impl Model {
     pub(super) fn put(&mut self) {
         let (key, value, meta) = (self.key(), self.value(), self.meta());
         let mut terms = self.terms(&key);
-        if self.living(&key).is_none() && self.rng.one_in(2) {
+        // Not `living`, which forgets: a store that is too large looks at no item.
+        if !self.entries.contains_key(&key) && self.rng.one_in(2) {
             terms.create = Some(self.meta().expiry);
         }
         let outcome = self.store.store(&terms, &self.store.key(&key), meta, &value, self.now);
