@@ -3,6 +3,8 @@
 
 use std::ops::AddAssign;
 
+use super::Store;
+
 /// What one shard counts beside its classes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ShardCounters {
@@ -159,5 +161,22 @@ impl AddAssign<&ClassCounters> for Class {
         self.direct_reclaims += more.direct_reclaims;
         self.crawler_reclaimed += more.crawler_reclaimed;
         self.crawler_items_checked += more.crawler_items_checked;
+    }
+}
+
+impl Store {
+    /// `stats reset`: events become 0, what is held stays.
+    pub fn reset_stats(&self) {
+        self.crawler.reset();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.counters.total_items = 0;
+            shard.counters.pages_moved = 0;
+            shard.counters.rescues = 0;
+            shard.counters.chunk_rescues = 0;
+            for class in &mut shard.classes {
+                class.reset();
+            }
+        }
     }
 }

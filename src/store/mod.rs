@@ -551,21 +551,6 @@ impl Store {
         classes
     }
 
-    /// `stats reset`: events become 0, what is held stays.
-    pub fn reset_stats(&self) {
-        self.crawler.reset();
-        for shard in &self.shards {
-            let mut shard = shard.lock();
-            shard.counters.total_items = 0;
-            shard.counters.pages_moved = 0;
-            shard.counters.rescues = 0;
-            shard.counters.chunk_rescues = 0;
-            for class in &mut shard.classes {
-                class.reset();
-            }
-        }
-    }
-
     /// Locks a shard by number.
     fn shard(&self, number: usize) -> MutexGuard<'_, Shard> {
         self.shards[number].lock()
