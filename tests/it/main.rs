@@ -10,6 +10,8 @@ mod client;
 
 mod pattern;
 
+mod packet;
+
 mod script;
 
 mod cases;

@@ -13,6 +13,8 @@
 
 use std::collections::HashMap;
 
+use crate::packet::{Packet, Way};
+
 /// Numbers that were captured, and `version`.
 pub type Names = HashMap<String, Vec<u8>>;
 
@@ -25,6 +27,45 @@ enum Piece {
     Bytes(Vec<u8>),
     Name { name: String, above: Option<String> },
     Rest,
+    Packet(Box<Packet>),
+}
+
+/// A number of eight bytes.
+#[derive(Clone, Debug)]
+pub enum Unique {
+    /// This one.
+    Exactly(u64),
+    /// Not 0; remembered under a name, and if there is another name, larger than that one.
+    Name { name: String, above: Option<String> },
+}
+
+impl Unique {
+    /// Reads a decimal number, `{name}` or `{name>other}`.
+    pub fn parse(text: &str) -> Result<Unique, String> {
+        match text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(inner) => match special(inner)? {
+                Piece::Name { name, above } => Ok(Unique::Name { name, above }),
+                _ => Err(format!("no name in {text}")),
+            },
+            None => text.parse().map(Unique::Exactly).map_err(|_| format!("bad number {text}")),
+        }
+    }
+
+    /// The number, with the names put in.
+    pub fn render(&self, names: &Names) -> Result<u64, String> {
+        match self {
+            Unique::Exactly(number) => Ok(*number),
+            Unique::Name { name, .. } => {
+                let digits = names.get(name).ok_or(format!("{{{name}}} is not known yet"))?;
+                String::from_utf8_lossy(digits).parse().map_err(|_| format!("{name} is no number"))
+            }
+        }
+    }
+
+    /// Whether it is a name that would have to be given.
+    pub fn needs(&self, names: &Names) -> bool {
+        matches!(self, Unique::Name { name, .. } if !names.contains_key(name))
+    }
 }
 
 /// How far a pattern fits what has come.
@@ -69,6 +110,17 @@ impl Pattern {
         Ok(())
     }
 
+    /// Adds a packet of the binary protocol.
+    pub fn push_packet(&mut self, line: &str, way: Way) -> Result<(), String> {
+        self.0.push(Piece::Packet(Box::new(Packet::parse(line, way)?)));
+        Ok(())
+    }
+
+    /// Whether it begins with a packet of the binary protocol.
+    pub fn is_binary(&self) -> bool {
+        matches!(self.0.first(), Some(Piece::Packet(_)))
+    }
+
     /// The bytes, with the names put in.
     pub fn render(&self, names: &Names) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
@@ -80,6 +132,7 @@ impl Pattern {
                     out.extend(value);
                 }
                 Piece::Rest => return Err("{*} cannot be sent".to_owned()),
+                Piece::Packet(packet) => out.extend(packet.render(names)?),
             }
         }
         Ok(out)
@@ -87,9 +140,11 @@ impl Pattern {
 
     /// Whether the pattern has names that it would have to be given.
     pub fn needs(&self, names: &Names) -> bool {
-        self.0
-            .iter()
-            .any(|piece| matches!(piece, Piece::Name { name, .. } if !names.contains_key(name)))
+        self.0.iter().any(|piece| match piece {
+            Piece::Name { name, .. } => !names.contains_key(name),
+            Piece::Packet(packet) => packet.needs(names),
+            Piece::Bytes(_) | Piece::Rest => false,
+        })
     }
 
     /// Holds the pattern against the beginning of `input`; captures only when it fits as a whole.
@@ -104,6 +159,7 @@ impl Pattern {
                     None => Fit::Partly,
                 },
                 Piece::Name { name, above } => number(name, above.as_deref(), rest, &mut found),
+                Piece::Packet(packet) => packet.fit(rest, &mut found),
             };
             match taken {
                 Fit::Whole(count) => rest = &rest[count..],
@@ -120,12 +176,13 @@ impl Pattern {
             Piece::Bytes(bytes) => crate::client::show(bytes),
             Piece::Name { name, .. } => format!("{{{name}}}"),
             Piece::Rest => "{*}".to_owned(),
+            Piece::Packet(packet) => format!("{packet:x?}"),
         };
         self.0.iter().map(piece).collect::<Vec<_>>().join(" ")
     }
 }
 
-fn literal(bytes: &[u8], input: &[u8]) -> Fit {
+pub fn literal(bytes: &[u8], input: &[u8]) -> Fit {
     if input.starts_with(bytes) {
         Fit::Whole(bytes.len())
     } else if bytes.starts_with(input) {
@@ -133,6 +190,29 @@ fn literal(bytes: &[u8], input: &[u8]) -> Fit {
     } else {
         Fit::No
     }
+}
+
+/// Holds a number of eight bytes against the beginning of `input`; captures it.
+pub fn unique(wanted: &Unique, input: &[u8], names: &mut Names) -> Fit {
+    let known = wanted.render(names);
+    if let Ok(number) = known {
+        return literal(&number.to_be_bytes(), input);
+    }
+    let Unique::Name { name, above } = wanted else { return Fit::No };
+    let Some(bytes) = input.first_chunk::<8>() else { return Fit::Partly };
+    let number = u64::from_be_bytes(*bytes);
+    let is_above = match above {
+        Some(other) => {
+            let other = Unique::Name { name: other.clone(), above: None };
+            other.render(names).is_ok_and(|other| number > other)
+        }
+        None => number > 0,
+    };
+    if !is_above {
+        return Fit::No;
+    }
+    names.insert(name.clone(), number.to_string().into_bytes());
+    Fit::Whole(8)
 }
 
 fn number(name: &str, above: Option<&str>, input: &[u8], names: &mut Names) -> Fit {

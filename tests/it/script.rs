@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::client::{Client, Received, show};
 use crate::harness::{PATIENCE, Program, Server, moment, release, wait_for};
+use crate::packet::Way;
 use crate::pattern::{Fit, Names, Pattern};
 
 /// A conversation file.
@@ -142,6 +143,15 @@ impl Case {
             .collect()
     }
 
+    /// Whether a client speaks the binary protocol: what it first sends is a packet.
+    fn is_binary(&self, name: char) -> bool {
+        let first = self.steps.iter().find_map(|step| match step {
+            Step::Send(client, pattern) if *client == name => Some(pattern),
+            _ => None,
+        });
+        first.is_some_and(Pattern::is_binary)
+    }
+
     /// Holds the conversation with `server`, which must have no items. An error is for a person.
     pub fn run(&self, program: &Program, server: &Server, feed: Feed) -> Result<(), String> {
         let names = Names::from([("version".to_owned(), program.version.clone().into_bytes())]);
@@ -181,26 +191,39 @@ impl Reader {
         } else if let Some(rest) = line.strip_prefix("args: ") {
             self.args = rest.split(' ').map(str::to_owned).collect();
         } else if let Some(text) = line.strip_prefix("> ").or((line == ">").then_some("")) {
-            if !matches!(self.steps.last(), Some(Step::Send(client, _)) if *client == self.client) {
-                self.steps.push(Step::Send(self.client, Pattern::default()));
-            }
-            self.extend(text)?;
+            self.sent().push_line(text)?;
         } else if let Some(text) = line.strip_prefix("< ").or((line == "<").then_some("")) {
-            if !matches!(self.steps.last(), Some(Step::Expect(client, _)) if *client == self.client)
-            {
-                self.steps.push(Step::Expect(self.client, Pattern::default()));
-            }
-            self.extend(text)?;
+            self.expected().push_line(text)?;
+        } else if let Some(packet) = line.strip_prefix(">> ") {
+            self.sent().push_packet(packet, Way::Request)?;
+        } else if let Some(packet) = line.strip_prefix("<< ") {
+            self.expected().push_packet(packet, Way::Answer)?;
         } else {
             self.directive(line)?;
         }
         Ok(())
     }
 
-    fn extend(&mut self, text: &str) -> Result<(), String> {
+    /// What the client is sending.
+    fn sent(&mut self) -> &mut Pattern {
+        if !matches!(self.steps.last(), Some(Step::Send(client, _)) if *client == self.client) {
+            self.steps.push(Step::Send(self.client, Pattern::default()));
+        }
+        self.last()
+    }
+
+    /// What the client is being answered.
+    fn expected(&mut self) -> &mut Pattern {
+        if !matches!(self.steps.last(), Some(Step::Expect(client, _)) if *client == self.client) {
+            self.steps.push(Step::Expect(self.client, Pattern::default()));
+        }
+        self.last()
+    }
+
+    fn last(&mut self) -> &mut Pattern {
         match self.steps.last_mut() {
-            Some(Step::Send(_, pattern) | Step::Expect(_, pattern)) => pattern.push_line(text),
-            _ => Err("nothing to add to".to_owned()),
+            Some(Step::Send(_, pattern) | Step::Expect(_, pattern)) => pattern,
+            _ => unreachable!("the step was just looked at"),
         }
     }
 
@@ -351,14 +374,20 @@ impl Run<'_> {
 
     /// Every client that is still connected must be in step: no byte too many, no answer missing.
     fn end(&mut self) -> Result<(), String> {
-        let mut pattern = Pattern::default();
-        pattern.push_line("VERSION {version}")?;
         let mut names: Vec<char> = self.clients.keys().copied().collect();
         names.retain(|name| !self.closed.contains(name));
         for name in names {
-            self.client(name).send("version\r\n");
-            self.expect(name, &pattern)
-                .map_err(|what| format!("not in step at the end: {what}"))?;
+            let (mut question, mut answer) = (Pattern::default(), Pattern::default());
+            if self.case.is_binary(name) {
+                question.push_packet("noop opaque=ffffffff", Way::Request)?;
+                answer.push_packet("noop 00 opaque=ffffffff", Way::Answer)?;
+            } else {
+                question.push_line("version")?;
+                answer.push_line("VERSION {version}")?;
+            }
+            let question = question.render(&self.names)?;
+            self.client(name).send(question);
+            self.expect(name, &answer).map_err(|what| format!("not in step at the end: {what}"))?;
         }
         Ok(())
     }

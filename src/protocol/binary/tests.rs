@@ -274,7 +274,10 @@ fn answers_section_8() {
         "810b0000 00000000 00000006 01020304 0000000000000000 312e362e3435",
     );
     check(
-        &|into| response::stat(into, tag(0x10, Verb::Stat, false), "pid", &17),
+        &|into| {
+            let write = |value: &mut Vec<u8>| value.extend(b"17");
+            response::stat(into, tag(0x10, Verb::Stat, false), "pid", write);
+        },
         "81100003 00000000 00000005 01020304 0000000000000000 706964 3137",
     );
 }

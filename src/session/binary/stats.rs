@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fmt::Display;
+use std::io::Write;
 
 use super::refuse;
 use crate::protocol::Reply;
@@ -36,17 +37,19 @@ pub(super) fn answer(tag: Tag, group: &[u8], out: &mut Output, turn: &Turn<'_>) 
 /// `END` included. What it holds is bounded as the prefixes are.
 fn detail(tag: Tag, what: &[u8], out: &mut Output, turn: &Turn<'_>) {
     let prefixes = &turn.shared.prefixes;
-    match what {
-        _ if !turn.shared.options.dump => return refuse(tag, Status::NotFound, out),
-        b" on" => prefixes.switch(true),
-        b" off" => prefixes.switch(false),
-        b" dump" => {
-            let mut lines = Vec::new();
-            (0..).take_while(|number| prefixes.list(*number, &mut lines)).for_each(drop);
-            lines.extend_from_slice(Reply::End.line());
-            response::stat(out.bytes(), tag, "detailed", &String::from_utf8_lossy(&lines));
-        }
-        _ => return refuse(tag, Status::NotFound, out),
+    if !turn.shared.options.dump {
+        return refuse(tag, Status::NotFound, out);
+    } else if what.starts_with(b" dump") {
+        response::stat(out.bytes(), tag, "detailed", |into| {
+            (0..).take_while(|number| prefixes.list(*number, into)).for_each(drop);
+            into.extend_from_slice(Reply::End.line());
+        });
+    } else if what.starts_with(b" on") {
+        prefixes.switch(true);
+    } else if what.starts_with(b" off") {
+        prefixes.switch(false);
+    } else {
+        return refuse(tag, Status::NotFound, out);
     }
     response::done(out.bytes(), tag, 0);
 }
@@ -59,6 +62,7 @@ struct Packets<'a> {
 
 impl Sink for Packets<'_> {
     fn add(&mut self, key: &str, value: &dyn Display) {
-        response::stat(self.into, self.tag, key, value);
+        // Writing to memory does not fail.
+        response::stat(self.into, self.tag, key, |into| drop(write!(into, "{value}")));
     }
 }

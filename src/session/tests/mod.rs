@@ -1,6 +1,8 @@
 //! Conversations with a session over a real store. Sections are those of the text protocol's
 //! description.
 
+mod binary;
+
 mod conns;
 
 mod conversations;
