@@ -103,6 +103,10 @@ pub const MEMORY_LIMIT_MIN_MEGABYTES: u32 = 8;
 /// See [`MEMORY_LIMIT_MIN_MEGABYTES`].
 pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 
+/// Bytes of all answers to one datagram (`-U`): the largest value of the default `-I` with the lines
+/// around it. An answer is held whole, and a false sender's address must not be worth much.
+pub const DATAGRAM_ANSWERS_MAX_BYTES: usize = (1 << 20) + 4096;
+
 /// Descriptors that `stats conns` is gathered for at a time: some 0.3 ms of a worker that has them
 /// all, some 20 kB of lines. A client that does not read holds no more of the list than that.
 pub const CONNS_PORTION: i32 = 128;

@@ -15,6 +15,8 @@ pub struct Extended {
     pub maxconns_fast: bool,
     /// Seconds after which a silent connection is closed, 0 never.
     pub idle_timeout_secs: u32,
+    /// Whether UDP may be offered to other machines.
+    pub udp_public: bool,
     /// Whether `debugtime` works.
     pub debug_clock: bool,
     /// `watcher_logbuf_size` in bytes: lines that may wait for one watcher.
@@ -42,6 +44,7 @@ impl Default for Extended {
         Extended {
             maxconns_fast: true,
             idle_timeout_secs: 0,
+            udp_public: false,
             debug_clock: false,
             watcher_logbuf_bytes: 256 * 1024,
             slab_chunk_max: None,
@@ -134,6 +137,7 @@ impl Extended {
             "maxconns_fast" => self.maxconns_fast = true,
             "no_maxconns_fast" => self.maxconns_fast = false,
             "idle_timeout" => self.idle_timeout_secs = u32::try_from(number).unwrap_or(u32::MAX),
+            "udp_public" => self.udp_public = true,
             "debug_clock" => self.debug_clock = true,
             "watcher_logbuf_size" => {
                 self.watcher_logbuf_bytes = u64::try_from(number).unwrap_or(0) * 1024;

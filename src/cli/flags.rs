@@ -106,7 +106,7 @@ pub fn command() -> Command {
 #[rustfmt::skip]
 pub const FLAGS: &[Flag] = &[
     Flag::new('p', "port", "num", Works, "TCP port to listen on (default: 11211, 0: none, -1: any)"),
-    Flag::new('U', "udp-port", "num", NoEffect, ""),
+    Flag::new('U', "udp-port", "num", Differs, "UDP port to listen on (default: 0, none; -1: any); loopback only"),
     Flag::new('s', "unix-socket", "file", Works, "Unix socket to listen on, instead of TCP"),
     Flag::new('a', "unix-mask", "mask", Works, "access mask of the Unix socket, octal (default: 700)"),
     Flag::new('A', "enable-shutdown", "", Works, "enable the command \"shutdown\""),

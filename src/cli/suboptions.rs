@@ -156,6 +156,8 @@ pub const SUBOPTIONS: &[Suboption] = &[
         help: "let clients above -c wait" },
     Suboption { name: "idle_timeout", kind: Kind::Integer(IDLE_TIMEOUT), state: State::Works,
         help: "seconds after which a silent connection is closed (default: 0, never)" },
+    Suboption { name: "udp_public", kind: Kind::Bare, state: State::Works,
+        help: "allow -U on addresses that other machines can reach" },
     Suboption { name: "debug_clock", kind: Kind::Bare, state: State::Works,
         help: "for tests: enable the command \"debugtime <seconds>\", which moves the clock" },
     atoi("hashpower", "Missing numeric argument for hashpower", (12, 32),
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn holds_every_option_of_memcached_and_ours() {
         let mut expected: Vec<&str> = MEMCACHED.split_whitespace().collect();
-        expected.push("debug_clock");
+        expected.extend(["debug_clock", "udp_public"]);
         let mut names: Vec<&str> = SUBOPTIONS.iter().map(|option| option.name).collect();
         expected.sort_unstable();
         names.sort_unstable();

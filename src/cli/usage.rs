@@ -65,7 +65,7 @@ mod tests {
         for present in ["-s, --unix-socket <file>", "--port", "idle_timeout", "debug_clock"] {
             assert!(text.contains(present), "{present} in {text}");
         }
-        for absent in ["sasl", "enable-ssl", "ssl", "ext_", "proxy", "no_drop_privileges", "udp"] {
+        for absent in ["sasl", "enable-ssl", "ssl", "ext_", "proxy", "no_drop_privileges"] {
             assert!(!text.contains(absent), "{absent} in {text}");
         }
         assert!(!text.contains("stray") && !text.contains("delimiter <"), "{text}");

@@ -137,7 +137,7 @@ impl Config {
         let memory_bytes = memory_bytes(given)?;
         let item_size_max = item_size_max(given, memory_bytes)?;
         check_extended(given)?;
-        let port = port(given)?;
+        let ports = Ports { tcp: port(given)?, udp: port_of(given.udp_port)? };
         let inter = inter(given);
         let listen = listen(inter.as_deref())?;
         Ok(Config {
@@ -156,13 +156,22 @@ impl Config {
                 threads,
             },
             watch: watch::Options { backlog_bytes: watcher_logbuf_bytes(given) as usize },
-            session: session_options(given, threads, item_size_max, port, inter),
-            server: server_options(given, environment, threads, port, listen),
+            session: session_options(given, threads, item_size_max, ports, inter),
+            server: server_options(given, environment, threads, ports, listen),
             process: process_options(given, threads),
-            warnings: warnings(given, environment, threads, port),
+            warnings: warnings(given, environment, threads, ports),
         })
     }
 }
+
+/// `-p` and `-U`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Ports {
+    tcp: Port,
+    udp: Port,
+}
+
+const NO_PORTS: Ports = Ports { tcp: Port::Off, udp: Port::Off };
 
 impl From<UsageError> for StartError {
     fn from(error: UsageError) -> StartError {
@@ -247,18 +256,26 @@ fn check_extended(given: &Given) -> Result<(), UsageError> {
 
 /// `-p`. As in memcached, a `-U` that is not 0 also sets the TCP port if `-p` does not.
 fn port(given: &Given) -> Result<Port, UsageError> {
-    let udp = given.udp_port;
-    if udp > i64::from(u16::MAX) {
-        return Err(UsageError::usage(format!("ERROR: Invalid port number {udp}.")));
-    }
-    let default = if udp != 0 { udp } else { PORT_DEFAULT };
-    match given.port.unwrap_or(default) {
+    let default = if given.udp_port != 0 { given.udp_port } else { PORT_DEFAULT };
+    port_of(given.port.unwrap_or(default))
+}
+
+fn port_of(number: i64) -> Result<Port, UsageError> {
+    match number {
         0 => Ok(Port::Off),
         -1 => Ok(Port::Any),
         port => match u16::try_from(port) {
             Ok(port) => Ok(Port::Number(port)),
             Err(_) => Err(UsageError::usage(format!("ERROR: Invalid port number {port}."))),
         },
+    }
+}
+
+/// The number that `stats settings` shows.
+fn port_shown(port: Port) -> u16 {
+    match port {
+        Port::Number(port) => port,
+        Port::Off | Port::Any => 0,
     }
 }
 
@@ -297,17 +314,15 @@ fn session_options(
     given: &Given,
     threads: usize,
     item_size_max: usize,
-    port: Port,
+    ports: Ports,
     inter: Option<String>,
 ) -> session::Options {
     let domain_socket = given.unix_socket.as_deref();
     session::Options {
         version: VERSION.to_owned(),
         max_connections: given.connections_max.into(),
-        tcp_port: match port {
-            Port::Number(port) => port,
-            Port::Off | Port::Any => 0,
-        },
+        tcp_port: port_shown(ports.tcp),
+        udp_port: port_shown(ports.udp),
         inter,
         domain_socket: domain_socket.map(|path| path.to_string_lossy().into_owned()),
         unix_mask: given.unix_mask,
@@ -374,17 +389,19 @@ fn server_options(
     given: &Given,
     environment: &Environment,
     threads: usize,
-    port: Port,
+    ports: Ports,
     listen: Vec<Listen>,
 ) -> server::Options {
     // A Unix socket replaces all others.
-    let (port, listen) = match given.unix_socket {
-        Some(_) => (Port::Off, Vec::new()),
-        None => (port, listen),
+    let (ports, listen) = match given.unix_socket {
+        Some(_) => (NO_PORTS, Vec::new()),
+        None => (ports, listen),
     };
     server::Options {
         listen,
-        port,
+        port: ports.tcp,
+        udp_port: ports.udp,
+        udp_public: given.extended.udp_public,
         unix_socket: given.unix_socket.clone(),
         unix_mask: given.unix_mask,
         protocol: match given.protocol {
@@ -428,7 +445,7 @@ fn process_options(given: &Given, threads: usize) -> Process {
     }
 }
 
-fn warnings(given: &Given, environment: &Environment, threads: usize, port: Port) -> Vec<String> {
+fn warnings(given: &Given, environment: &Environment, threads: usize, ports: Ports) -> Vec<String> {
     let mut lines = given.notes.clone();
     lines.extend_from_slice(&given.extended.notes);
     let mut without_effect: Vec<String> = Vec::new();
@@ -443,13 +460,10 @@ fn warnings(given: &Given, environment: &Environment, threads: usize, port: Port
         let names = without_effect.join(", ");
         lines.push(format!("accepted without effect: {names} (see docs/options.md)"));
     }
-    if given.udp_port != 0 {
-        lines.push(format!("-U {}: this version has no UDP", given.udp_port));
-    }
     if threads > THREADS_ADVISED {
         lines.push(format!("-t {threads}: more threads than CPUs make the server slower"));
     }
-    if port == Port::Off && given.unix_socket.is_none() {
+    if ports == NO_PORTS && given.unix_socket.is_none() {
         lines.push("-p 0 without -s: there is nothing to listen on".to_owned());
     }
     if environment.root && user(given).is_none() {

@@ -105,11 +105,21 @@ fn ports() {
     assert_eq!(check("-p 65535").session.tcp_port, 65535);
     assert_eq!(check("-U 5000").server.port, Port::Number(5000), "-U sets the TCP port as well");
     assert_eq!(check("-U 5000 -p 1").server.port, Port::Number(1));
-    assert_eq!(check("-U 5000").warnings, ["-U 5000: this version has no UDP"]);
+    assert_eq!(check("-U 5000").server.udp_port, Port::Number(5000));
+    assert_eq!((check("-U 5000").session.udp_port, check("-U -1").session.udp_port), (5000, 0));
+    assert_eq!(
+        (check("-U -1").server.port, check("-U -1").server.udp_port),
+        (Port::Any, Port::Any)
+    );
+    assert_eq!((check("").server.udp_port, check("-U 0").server.udp_port), (Port::Off, Port::Off));
+    assert_eq!(check("-U 5000 -s /run/sock").server.udp_port, Port::Off);
+    assert!(check("-o udp_public").server.udp_public && !check("").server.udp_public);
+    assert_eq!(check("-p 0 -U 1").warnings, Vec::<String>::new());
     assert_eq!(check("-U 0").warnings, Vec::<String>::new());
     check_refused("-p 65536", "ERROR: Invalid port number 65536.", 64);
     check_refused("-p -2", "ERROR: Invalid port number -2.", 64);
     check_refused("-U 70000", "ERROR: Invalid port number 70000.", 64);
+    check_refused("-U -2 -p 1", "ERROR: Invalid port number -2.", 64);
 }
 
 #[test]

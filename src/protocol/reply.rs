@@ -146,6 +146,10 @@ replies! {
     WatchPipelined = b"ERROR cannot pipeline other commands before watch\r\n",
     /// As many clients watch as may.
     WatcherTooMany = b"WATCHER_TOO_MANY log watcher limit reached\r\n",
+    /// The command needs a connection.
+    NotOverUdp = b"CLIENT_ERROR not possible over UDP\r\n",
+    /// The answers to a datagram would have more than `limits::DATAGRAM_ANSWERS_MAX_BYTES`.
+    TooLongForUdp = b"SERVER_ERROR answer too long for UDP\r\n",
 }
 
 impl Reply {

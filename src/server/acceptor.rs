@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::listener::Listener;
 use super::signals::Signals;
 use super::stream::Stream;
-use super::{Control, Options, StartError, os_text, worker};
+use super::{Control, Options, StartError, os_text, udp, worker};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
 use crate::metrics::{Counter, Counters};
 use crate::session::{Protocol, Shared};
@@ -62,6 +62,7 @@ impl Acceptor {
     pub(super) fn start(
         options: &Options,
         mut listeners: Vec<Listener>,
+        mut udp: Vec<udp::Bound>,
         shared: Arc<Shared>,
     ) -> Result<Acceptor, StartError> {
         let failed = |what: &str, err: &io::Error| {
@@ -85,8 +86,12 @@ impl Acceptor {
             gathers: Mutex::default(),
             listing_threads: options.threads + 1,
         });
+        let now = shared.clock.now().secs;
         let workers = (0..options.threads)
-            .map(|index| worker::start(index, options, &shared, &control))
+            .map(|index| {
+                let udp = udp.iter_mut().filter_map(|bound| bound.take(now)).collect();
+                worker::start(index, options, udp, &shared, &control)
+            })
             .collect::<io::Result<Vec<_>>>()
             .map_err(|err| failed("start a worker thread", &err))?;
         Ok(Acceptor {

@@ -15,23 +15,31 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use super::listener::Listener;
-use super::{Options, os_text};
+use super::{Options, os_text, udp};
 
 /// What is to be told, and where.
 pub(super) struct Announcement {
     names: Vec<String>,
     addresses: Vec<SocketAddr>,
+    udp_addresses: Vec<SocketAddr>,
     port_file: Option<PathBuf>,
     pid_file: Option<PathBuf>,
     remove_pid_file: bool,
 }
 
 impl Announcement {
-    /// Of `listeners`, in the files that `options` name.
-    pub(super) fn new(options: &Options, listeners: &[Listener]) -> Announcement {
+    /// Of `listeners` and `udp`, in the files that `options` name.
+    pub(super) fn new(
+        options: &Options,
+        listeners: &[Listener],
+        udp: &[udp::Bound],
+    ) -> Announcement {
+        let udp_addresses: Vec<_> = udp.iter().map(udp::Bound::address).collect();
+        let udp_names = udp_addresses.iter().map(|address| format!("{address} (UDP)"));
         Announcement {
-            names: listeners.iter().map(Listener::to_string).collect(),
+            names: listeners.iter().map(Listener::to_string).chain(udp_names).collect(),
             addresses: listeners.iter().filter_map(Listener::address).collect(),
+            udp_addresses,
             port_file: options.port_file.clone().filter(|_| options.unix_socket.is_none()),
             pid_file: options.pid_file.clone(),
             remove_pid_file: options.remove_pid_file,
@@ -43,7 +51,7 @@ impl Announcement {
         self.log();
         if let Some(path) = &self.port_file {
             let temporary = with_suffix(path, ".lck");
-            if let Err(err) = replace(path, &temporary, &port_lines(&self.addresses)) {
+            if let Err(err) = replace(path, &temporary, &self.port_lines()) {
                 log::warn!("Failed to open \"{}\": {}", temporary.display(), os_text(&err));
             }
         }
@@ -62,13 +70,18 @@ impl Announcement {
         }
     }
 
+    fn port_lines(&self) -> String {
+        port_lines("TCP", &self.addresses) + &port_lines("UDP", &self.udp_addresses)
+    }
+
     fn log(&self) {
         if self.names.is_empty() {
             log::warn!("listening nowhere: -p 0 without -s");
             return;
         }
         let names = self.names.join(", ");
-        let open = self.addresses.iter().find(|address| !address.ip().is_loopback());
+        let mut all = self.addresses.iter().chain(&self.udp_addresses);
+        let open = all.find(|address| !address.ip().is_loopback());
         if let Some(address) = open {
             log::info!("listening on {names}");
             log::warn!("{address} can be reached from other machines, without authentication");
@@ -82,10 +95,10 @@ impl Announcement {
     }
 }
 
-fn port_lines(addresses: &[SocketAddr]) -> String {
+fn port_lines(transport: &str, addresses: &[SocketAddr]) -> String {
     let line = |address: &SocketAddr| {
         let family = if address.is_ipv6() { "INET6" } else { "INET" };
-        format!("TCP {family}: {}\n", address.port())
+        format!("{transport} {family}: {}\n", address.port())
     };
     addresses.iter().map(line).collect()
 }
@@ -129,7 +142,7 @@ mod tests {
     fn port_lines_section_5() {
         let addresses: Vec<SocketAddr> =
             ["127.0.0.1:1", "[::1]:2"].iter().map(|a| a.parse().expect("address")).collect();
-        assert_eq!(port_lines(&addresses), "TCP INET: 1\nTCP INET6: 2\n");
+        assert_eq!(port_lines("TCP", &addresses), "TCP INET: 1\nTCP INET6: 2\n");
     }
 
     #[test]
@@ -139,6 +152,7 @@ mod tests {
         let announcement = Announcement {
             names: Vec::new(),
             addresses: Vec::new(),
+            udp_addresses: Vec::new(),
             port_file: None,
             pid_file: Some(path.clone()),
             remove_pid_file: true,

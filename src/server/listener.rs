@@ -197,7 +197,7 @@ impl Wanted {
 }
 
 /// `-l` as it was given.
-fn list(elements: &[Listen]) -> String {
+pub(super) fn list(elements: &[Listen]) -> String {
     let names: Vec<String> = elements
         .iter()
         .map(|element| match element.port {
@@ -209,7 +209,7 @@ fn list(elements: &[Listen]) -> String {
     names.join(",")
 }
 
-fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
+pub(super) fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
     let port = element.port.unwrap_or(port);
     if element.host == "*" {
         let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
@@ -277,7 +277,7 @@ fn bind_each(
     Ok(bound)
 }
 
-fn is_skippable(err: &io::Error) -> bool {
+pub(super) fn is_skippable(err: &io::Error) -> bool {
     matches!(
         err.raw_os_error().map(Errno::from_raw),
         Some(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)

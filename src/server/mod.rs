@@ -29,6 +29,7 @@ mod signals;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod worker;
 
 use std::path::PathBuf;
@@ -52,6 +53,10 @@ pub struct Options {
     pub listen: Vec<Listen>,
     /// `-p`
     pub port: Port,
+    /// `-U`
+    pub udp_port: Port,
+    /// `-o udp_public`: UDP also where other machines can reach it.
+    pub udp_public: bool,
     /// `-s`: listen on this socket only.
     pub unix_socket: Option<PathBuf>,
     /// `-a`: permission bits of the socket file.
@@ -86,18 +91,18 @@ pub struct Options {
 pub struct Listen {
     /// Name, IPv4, IPv6 without brackets, or `*` for all interfaces.
     pub host: String,
-    /// None: that of `-p`.
+    /// None: that of `-p`, for UDP that of `-U`.
     pub port: Option<u16>,
     /// None: that of `-B`.
     pub protocol: Option<Protocol>,
 }
 
-/// The TCP port of `-p`.
+/// The TCP port of `-p`, the UDP port of `-U`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
-    /// `-p 0`: no TCP listener at all.
+    /// `-p 0`, `-U 0`: no socket of that kind at all.
     Off,
-    /// `-p -1`: whichever is free.
+    /// `-p -1`, `-U -1`: whichever is free.
     Any,
     /// This one.
     Number(u16),
@@ -119,9 +124,9 @@ pub struct StartError {
 /// The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
 /// (options, section 8).
 pub fn run(options: &Options, shared: Shared) -> Result<(), StartError> {
-    let listeners = listen(options)?;
-    let announcement = Announcement::new(options, &listeners);
-    let mut acceptor = Acceptor::start(options, listeners, Arc::new(shared))?;
+    let (listeners, udp) = listen(options)?;
+    let announcement = Announcement::new(options, &listeners, &udp);
+    let mut acceptor = Acceptor::start(options, listeners, udp, Arc::new(shared))?;
     announcement.publish();
     acceptor.serve();
     acceptor.stop();
@@ -132,15 +137,15 @@ pub fn run(options: &Options, shared: Shared) -> Result<(), StartError> {
 
 /// Binds the sockets and gives up privileges: a port below 1024 needs them, but the file of a unix
 /// socket has to belong to the user that serves it.
-fn listen(options: &Options) -> Result<Vec<Listener>, StartError> {
+fn listen(options: &Options) -> Result<(Vec<Listener>, Vec<udp::Bound>), StartError> {
     let drop_privileges = || options.drop_to.as_deref().map_or(Ok(()), process::drop_privileges);
     if options.unix_socket.is_some() {
         drop_privileges()?;
-        listener::bind(options)
+        Ok((listener::bind(options)?, Vec::new()))
     } else {
-        let listeners = listener::bind(options)?;
+        let bound = (listener::bind(options)?, udp::bind(options)?);
         drop_privileges()?;
-        Ok(listeners)
+        Ok(bound)
     }
 }
 
@@ -148,6 +153,11 @@ impl StartError {
     /// EX_OSERR: sockets and other refusals of the system.
     pub(crate) fn os(message: String) -> StartError {
         StartError { message, exit_code: 71 }
+    }
+
+    /// EX_USAGE: options that do not go together.
+    fn usage(message: String) -> StartError {
+        StartError { message, exit_code: 64 }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) fn options() -> Options {
     Options {
         listen: Vec::new(),
         port: Port::Any,
+        udp_port: Port::Off,
+        udp_public: false,
         unix_socket: None,
         unix_mask: 0o700,
         protocol: Protocol::Auto,
@@ -99,7 +101,7 @@ impl Server {
         ));
         let address = listeners[0].address();
         let mut acceptor =
-            Acceptor::start(options, listeners, Arc::clone(&shared)).expect("started");
+            Acceptor::start(options, listeners, Vec::new(), Arc::clone(&shared)).expect("started");
         let control = acceptor.control();
         let thread = std::thread::spawn(move || {
             acceptor.serve();

@@ -22,6 +22,7 @@ use super::gather::Gather;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
+use super::udp::{Budget, Udp};
 use super::{Control, Options};
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_PER_POLL};
@@ -30,6 +31,9 @@ use crate::session::{Portion, Protocol, Shared};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
+
+/// The token of the first UDP socket; the others follow. No slab is as large.
+const FIRST_UDP: usize = usize::MAX / 2;
 
 /// Events taken by one poll.
 const EVENTS_MAX: usize = 256;
@@ -57,6 +61,7 @@ struct Worker {
     /// Connections handed over and not yet closed.
     load: Arc<AtomicUsize>,
     conns: Slab<Conn>,
+    udp: Vec<Udp>,
     peers: Peers,
     /// Lists of connections that it has to add its own to.
     gathers: VecDeque<Arc<Gather>>,
@@ -112,11 +117,15 @@ impl Handle {
 pub(super) fn start(
     index: usize,
     options: &Options,
+    mut udp: Vec<Udp>,
     shared: &Arc<Shared>,
     control: &Arc<Control>,
 ) -> io::Result<Handle> {
     let poll = Poll::new()?;
     let (mailbox, incoming) = Mailbox::new(poll.registry(), WAKER)?;
+    for (number, udp) in udp.iter_mut().enumerate() {
+        udp.register(poll.registry(), Token(FIRST_UDP + number))?;
+    }
     let load = Arc::new(AtomicUsize::new(0));
     let now = shared.clock.now();
     let mut worker = Worker {
@@ -130,6 +139,7 @@ pub(super) fn start(
         idle_timeout_secs: options.idle_timeout_secs,
         load: Arc::clone(&load),
         conns: Slab::new(),
+        udp,
         peers: Peers::default(),
         gathers: VecDeque::new(),
         asked: HashMap::new(),
@@ -162,6 +172,12 @@ impl Worker {
             for event in &events {
                 match event.token() {
                     WAKER => self.receive(),
+                    Token(number) if number >= FIRST_UDP => {
+                        // There is none any more once the server stops.
+                        if let Some(udp) = self.udp.get_mut(number - FIRST_UDP) {
+                            udp.notice();
+                        }
+                    }
                     Token(index) => {
                         self.conns[index].notice(event);
                         self.queue(index);
@@ -171,6 +187,7 @@ impl Worker {
             self.tick();
             self.list();
             self.serve();
+            self.serve_udp();
             let (held, free) = self.pool.count();
             self.shared.metrics.note_read_buffers(self.index, held, free);
         }
@@ -183,7 +200,11 @@ impl Worker {
 
     /// How long the poll may wait: a server without work wakes once a second, on one thread.
     fn timeout(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.gathers.is_empty() || self.maintaining {
+        let has_work = !self.ready.is_empty()
+            || !self.gathers.is_empty()
+            || self.maintaining
+            || self.udp.iter().any(Udp::can_go);
+        if has_work {
             return Some(Duration::ZERO);
         }
         let ticks = self.index == 0
@@ -231,7 +252,10 @@ impl Worker {
     fn list(&mut self) {
         if let Some(gather) = self.gathers.pop_front() {
             let now = self.now.secs;
-            gather.answer(|part| self.conns.iter().for_each(|(_, conn)| conn.list(part, now)));
+            gather.answer(|part| {
+                self.udp.iter().for_each(|udp| udp.list(part, now));
+                self.conns.iter().for_each(|(_, conn)| conn.list(part, now));
+            });
         }
     }
 
@@ -257,6 +281,7 @@ impl Worker {
             return;
         }
         self.deadline = Some(self.now.instant + Duration::from_secs(DRAIN_SECS));
+        self.udp.clear();
         for index in 0..self.conns.capacity() {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.look_again();
@@ -331,6 +356,19 @@ impl Worker {
                 }
                 Err(end) => self.close(index, &end),
             }
+        }
+    }
+
+    /// Lets every UDP socket that has datagrams go once.
+    fn serve_udp(&mut self) {
+        for udp in self.udp.iter_mut().filter(|udp| udp.can_go()) {
+            udp.go(&mut Budget {
+                shared: &self.shared,
+                control: &self.control,
+                counters: self.shared.metrics.block(self.index),
+                now: self.now,
+                requests_left: self.requests_per_turn,
+            });
         }
     }
 

@@ -26,6 +26,8 @@ mod conns;
 
 mod control;
 
+mod datagram;
+
 mod dump;
 
 mod execute;
@@ -69,6 +71,7 @@ use retrieve::Retrieval;
 use value::{Arriving, Swallow};
 
 pub use conns::Portion;
+pub use datagram::{Datagram, Next};
 pub use shared::{Options, Shared};
 pub use tunables::Tunables;
 

@@ -61,6 +61,8 @@ pub struct Options {
     pub max_connections: u64,
     /// `-p`
     pub tcp_port: u16,
+    /// `-U`
+    pub udp_port: u16,
     /// `-l` as given, None: the default.
     pub inter: Option<String>,
     /// `-s`

@@ -38,4 +38,6 @@ mod dump;
 
 mod process;
 
+mod udp;
+
 mod tidy;

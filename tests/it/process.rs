@@ -285,9 +285,28 @@ fn what_cannot_be_bound_is_told() {
     check_refused(&["-l", "127.0.0.1", "-p", &port], 71, "Address already in use");
     check_refused(&["-l", "203.0.113.7", "-p", "-1"], 71, "203.0.113.7");
     check_refused(&["-l", "no.such.host.invalid", "-p", "-1"], 71, "no.such.host.invalid");
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+    let udp_port = udp.local_addr().expect("bound").port().to_string();
+    check_refused(&["-l", "127.0.0.1", "-p", "-1", "-U", &udp_port], 71, "Address already in use");
     check_refused(&["-s", "/nonexistent/dir/sock"], 71, "/nonexistent/dir/sock");
     let long = format!("/{}", "s".repeat(200));
     check_refused(&["-s", &long], 71, "sss");
+    server.assert_serves();
+}
+
+/// Other machines are not to be offered UDP by accident; both kinds of ports are in the port file.
+#[test]
+fn udp_beyond_loopback_is_asked_for() {
+    let _turn = together();
+    for host in ["0.0.0.0", "*"] {
+        check_refused(&["-l", host, "-p", "-1", "-U", "-1"], 64, "-o udp_public");
+    }
+    let args = ["-l", "0.0.0.0", "-U", "-1", "-o", "udp_public"];
+    let server = Launch::tcp(&args).own_addresses().start();
+    let ports = ports(&server.path("ports"));
+    let families: Vec<&str> = ports.iter().map(|(family, _)| family.as_str()).collect();
+    assert_eq!(families, ["TCP INET", "UDP INET"]);
+    assert!(server.log().contains("(UDP)"), "{}", server.log());
     server.assert_serves();
 }
 

@@ -53,7 +53,10 @@ fn connections_are_events() {
     for (server, from) in
         [(&tcp, "rip=127.0.0.1 rport=N transport=tcp"), (&unix, "rip=unix rport=N transport=local")]
     {
-        let mut watcher = watch(server, "connevents");
+        // The connection that found the server ready may not have been closed yet.
+        let mut watcher = server.connect();
+        watcher.await_stat("curr_connections", |count| count == 1);
+        watcher.ask("watch connevents\r\n", "OK\r\n");
         for (last_words, reason) in [
             ("quit\r\n", "normal"),
             ("GET / HTTP/1.1\r\n", "error"),

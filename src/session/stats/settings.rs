@@ -13,7 +13,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("maxbytes", &shared.store.totals().limit_maxbytes);
     into.add("maxconns", &options.max_connections);
     into.add("tcpport", &options.tcp_port);
-    into.add("udpport", &0);
+    into.add("udpport", &options.udp_port);
     into.add("inter", &options.inter.as_deref().unwrap_or("NULL"));
     into.add("verbosity", &shared.verbosity.load(Relaxed));
     into.add("oldest", &shared.store.flush_oldest());

@@ -7,6 +7,8 @@ mod conns;
 
 mod conversations;
 
+mod datagrams;
+
 mod dumps;
 
 mod limits;

@@ -1,0 +1,186 @@
+//! Opening the sockets of `-U`.
+//!
+//! The sockets of one address share its port, and the kernel gives each client to one of them. The
+//! first is bound alone: if another server has the port, the start fails and no datagram goes astray.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use mio::net::UdpSocket;
+use socket2::{Domain, Socket, Type};
+
+use super::Udp;
+use crate::clock::Secs;
+use crate::server::listener::{is_skippable, list, resolve};
+use crate::server::{Options, Port, StartError, os_text};
+use crate::session::Protocol;
+
+/// The sockets of one address, one for each worker.
+pub(in crate::server) struct Bound {
+    address: SocketAddr,
+    protocol: Protocol,
+    sockets: Vec<UdpSocket>,
+}
+
+impl Bound {
+    /// Where they are bound.
+    pub(in crate::server) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A worker's own socket.
+    pub(in crate::server) fn take(&mut self, now: Secs) -> Option<Udp> {
+        let socket = self.sockets.pop()?;
+        Some(Udp {
+            socket,
+            address: self.address,
+            protocol: self.protocol,
+            readable: false,
+            active_at: now,
+            input: Vec::new(),
+            answer: Vec::new(),
+            current: None,
+        })
+    }
+}
+
+/// Opens every socket that `options` ask for; with `-s` there is none.
+pub(in crate::server) fn bind(options: &Options) -> Result<Vec<Bound>, StartError> {
+    let port = match options.udp_port {
+        _ if options.unix_socket.is_some() => return Ok(Vec::new()),
+        Port::Off => return Ok(Vec::new()),
+        Port::Any => 0,
+        Port::Number(port) => port,
+    };
+    if options.listen.is_empty() {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let addresses = loopback.map(|ip| SocketAddr::new(ip, port));
+        return bind_element(&addresses, options.protocol, options.threads).map_err(|err| {
+            StartError::os(format!("failed to listen on UDP port {port}: {}", os_text(&err)))
+        });
+    }
+    let mut all = Vec::new();
+    for element in &options.listen {
+        let failed = |reason: String| {
+            let list = list(&options.listen);
+            StartError::os(format!("failed to listen on one of interface(s) {list}: {reason}"))
+        };
+        let addresses = resolve(element, port).map_err(failed)?;
+        check_public(&addresses, options)?;
+        let protocol = element.protocol.unwrap_or(options.protocol);
+        let bound = bind_element(&addresses, protocol, options.threads);
+        all.extend(bound.map_err(|err| failed(os_text(&err)))?);
+    }
+    Ok(all)
+}
+
+/// A cache that answers anybody's datagrams answers those with a false sender's address, many times
+/// as long as they are: nobody is to offer that by accident.
+fn check_public(addresses: &[SocketAddr], options: &Options) -> Result<(), StartError> {
+    let open = addresses.iter().find(|address| !address.ip().is_loopback());
+    match open {
+        Some(address) if !options.udp_public => Err(StartError::usage(format!(
+            "-U: {address} can be reached from other machines, which could make this server flood \
+             others. Listen on loopback only (-l), leave -U out, or allow it with -o udp_public"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Binds all of `addresses` that can be had, at least one; where any port will do, to the same one
+/// if that is possible.
+fn bind_element(
+    addresses: &[SocketAddr],
+    protocol: Protocol,
+    threads: usize,
+) -> io::Result<Vec<Bound>> {
+    let mut all: Vec<Bound> = Vec::new();
+    let mut refused = None;
+    for address in addresses {
+        let mut address = *address;
+        if let Some(first) = all.first().filter(|_| address.port() == 0) {
+            address.set_port(first.address.port());
+        }
+        match bind_one(address, threads) {
+            Ok((address, sockets)) => all.push(Bound { address, protocol, sockets }),
+            Err(err) if is_skippable(&err) => {
+                log::debug!("no UDP on {address}: {}", os_text(&err));
+                refused = Some(err);
+            }
+            Err(err) => return Err(err),
+        }
+    }
+    if all.is_empty() {
+        return Err(refused.unwrap_or(io::ErrorKind::AddrNotAvailable.into()));
+    }
+    Ok(all)
+}
+
+fn bind_one(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<UdpSocket>)> {
+    let first = socket(address)?;
+    first.bind(&address.into())?;
+    first.set_reuse_port(true)?;
+    let mut sockets = vec![UdpSocket::from_std(first.into())];
+    let address = sockets[0].local_addr()?;
+    while sockets.len() < threads {
+        let next = socket(address)?;
+        next.set_reuse_port(true)?;
+        next.bind(&address.into())?;
+        sockets.push(UdpSocket::from_std(next.into()));
+    }
+    Ok((address, sockets))
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let kind = Type::DGRAM;
+    let socket = Socket::new(Domain::for_address(address), kind, Some(socket2::Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Listen;
+    use crate::server::tests::options;
+
+    fn udp(host: &str, port: Port) -> Options {
+        let listen = vec![Listen { host: host.to_owned(), port: None, protocol: None }];
+        Options { listen, udp_port: port, ..options() }
+    }
+
+    #[test]
+    fn every_worker_has_a_socket_and_nobody_else() {
+        let mut bound = bind(&udp("127.0.0.1", Port::Any)).expect("bound");
+        assert_eq!((bound.len(), bound[0].sockets.len()), (1, 2));
+        let port = bound[0].address.port();
+        let err = bind(&udp("127.0.0.1", Port::Number(port))).err().expect("in use");
+        assert_eq!(err.exit_code, 71);
+        assert!(err.message.ends_with(": Address already in use"), "{}", err.message);
+        assert!(bound[0].take(Secs(1)).is_some() && bound[0].take(Secs(1)).is_some());
+        assert!(bound[0].take(Secs(1)).is_none());
+        assert!(bind(&udp("127.0.0.1", Port::Off)).expect("nothing to do").is_empty());
+    }
+
+    #[test]
+    fn loopback_families_share_a_free_port() {
+        let bound = bind(&Options { udp_port: Port::Any, ..options() }).expect("bound");
+        assert!(bound.iter().all(|one| one.address.ip().is_loopback()));
+        assert!(bound.iter().all(|one| one.address.port() == bound[0].address.port()));
+    }
+
+    #[test]
+    fn addresses_that_others_can_reach_need_udp_public() {
+        for host in ["0.0.0.0", "*", "::"] {
+            let err = bind(&udp(host, Port::Any)).err().expect("refused");
+            assert_eq!(err.exit_code, 64);
+            assert!(err.message.contains("-o udp_public"), "{}", err.message);
+        }
+        let allowed = Options { udp_public: true, ..udp("0.0.0.0", Port::Any) };
+        assert_eq!(bind(&allowed).expect("bound").len(), 1);
+    }
+}
