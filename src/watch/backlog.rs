@@ -25,33 +25,37 @@ impl Backlog {
 
     /// Appends a line that is given in two parts. False: there is no room, the line is lost.
     pub(super) fn push(&mut self, head: &[u8], body: &[u8]) -> bool {
-        self.tell_skipped();
-        let fits = self.skipped == 0 && self.make_room(head.len() + body.len());
-        if fits {
-            self.bytes.extend(head);
-            self.bytes.extend(body);
-        } else {
+        let len = head.len() + body.len();
+        // Behind lost lines comes the line that says so, and that with a line behind it: two of them
+        // in a row would tell no more than one.
+        let fits = self.make_room(len + if self.skipped > 0 { SKIPPED_LEN_MAX } else { 0 });
+        if !fits {
             self.skipped += 1;
+            return false;
         }
-        fits
+        self.tell_skipped();
+        self.bytes.extend(head);
+        self.bytes.extend(body);
+        true
     }
 
     /// Moves at most `count_max` bytes to `into`. True: nothing is left.
     pub(super) fn take(&mut self, count_max: usize, into: &mut Vec<u8>) -> bool {
         let count = count_max.min(self.bytes.len());
         let (front, back) = self.bytes.as_slices();
-        let (front, back) =
-            (&front[..count.min(front.len())], &back[..count.saturating_sub(front.len())]);
-        into.extend_from_slice(front);
-        into.extend_from_slice(back);
+        let front_len = count.min(front.len());
+        into.extend_from_slice(&front[..front_len]);
+        into.extend_from_slice(&back[..count - front_len]);
         self.bytes.drain(..count);
-        self.tell_skipped();
+        if self.bytes.is_empty() && self.make_room(SKIPPED_LEN_MAX) {
+            self.tell_skipped();
+        }
         self.bytes.is_empty()
     }
 
-    /// Puts a line about what was lost where it was lost, once there is room.
+    /// Says how much was lost where it was lost. There is room.
     fn tell_skipped(&mut self) {
-        if self.skipped == 0 || !self.make_room(SKIPPED_LEN_MAX) {
+        if self.skipped == 0 {
             return;
         }
         let mut line: ArrayVec<u8, SKIPPED_LEN_MAX> = ArrayVec::new();
@@ -90,6 +94,26 @@ mod tests {
         assert!(backlog.push(b"new", b"\n"));
         assert_eq!(take(&mut backlog, usize::MAX), "skipped=3\nnew\n");
         assert!(backlog.bytes.is_empty() && backlog.skipped == 0);
+    }
+
+    #[test]
+    fn never_two_lines_in_a_row_about_lost_ones() {
+        for portion in 1..60 {
+            let mut backlog = Backlog::new(100);
+            let mut got = String::new();
+            for _ in 0..200 {
+                for _ in 0..3 {
+                    backlog.push(b"a line of ", b"twenty bytes\n");
+                }
+                got.push_str(&take(&mut backlog, portion));
+            }
+            while !backlog.bytes.is_empty() {
+                got.push_str(&take(&mut backlog, portion));
+            }
+            let lines: Vec<bool> = got.lines().map(|line| line.starts_with("skipped=")).collect();
+            assert!(lines.contains(&true), "{portion}");
+            assert!(!lines.windows(2).any(|pair| pair == [true, true]), "{portion}: {got}");
+        }
     }
 
     #[test]

@@ -134,6 +134,11 @@ fn a_watcher_that_does_not_read_loses_lines_and_holds_nobody_up() {
         }
     }
     assert!(skipped > 0, "the sockets took all of it");
+    let stat = |client: &mut Client, key| client.stat(key).expect("there").parse::<usize>();
+    assert_eq!(stat(&mut client, "log_worker_written"), Ok(lines));
+    assert_eq!(stat(&mut client, "log_watcher_skipped"), Ok(skipped));
+    assert_eq!(stat(&mut client, "log_watcher_sent"), Ok(seen));
+    assert_eq!(stat(&mut client, "log_watchers"), Ok(1));
     client.ask("get other\r\n", "END\r\n");
     assert!(line(&mut watcher).starts_with("item_get key=other "));
 }

@@ -40,7 +40,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
         into.add("lru_maintainer_juggles", &0);
     }
     into.add("malloc_fails", &0);
-    watchers(into);
+    watchers(into, turn);
     content(into, &totals, lru_maintainer);
 }
 
@@ -173,15 +173,16 @@ fn page_mover(into: &mut dyn Sink, totals: &Totals) {
     add_all(into, &[("slab_reassign_running", 0), ("slabs_moved", totals.slabs_moved)]);
 }
 
-fn watchers(into: &mut dyn Sink) {
+fn watchers(into: &mut dyn Sink, turn: &Turn<'_>) {
+    let totals = turn.shared.store.hub().totals();
     add_all(
         into,
         &[
-            ("log_worker_dropped", 0),
-            ("log_worker_written", 0),
-            ("log_watcher_skipped", 0),
-            ("log_watcher_sent", 0),
-            ("log_watchers", 0),
+            ("log_worker_dropped", totals.log_worker_dropped),
+            ("log_worker_written", totals.log_worker_written),
+            ("log_watcher_skipped", totals.log_watcher_skipped),
+            ("log_watcher_sent", totals.log_watcher_sent),
+            ("log_watchers", totals.log_watchers),
             ("unexpected_napi_ids", 0),
             ("round_robin_fallback", 0),
         ],
