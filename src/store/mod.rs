@@ -436,8 +436,8 @@ impl Store {
         self.flush_shown.load(Relaxed)
     }
 
-    /// One bounded slice of background work: gives back pages above the limit, frees what has
-    /// expired. True while more of it is waiting. For one thread.
+    /// One bounded slice of background work: gives back pages above the limit and pages that no class
+    /// needs, frees what has expired. True while more of it is waiting. For one thread.
     pub fn maintain(&self, now: Secs) -> bool {
         let number = self.sweeping.load(Relaxed);
         if number == 0 && self.swept.load(Relaxed) == now.0 && !self.crawler.is_asked() {
@@ -453,6 +453,7 @@ impl Store {
         if self.crawler.is_on() && shard.sweep(now) {
             return true;
         }
+        shard.return_slack(now);
         drop(shard);
         let next = (number + 1) % self.shards.len();
         self.sweeping.store(next, Relaxed);

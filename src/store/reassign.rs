@@ -26,6 +26,10 @@ const ANY: i32 = -1;
 /// A class with fewer pages keeps them.
 const PAGES_MIN: usize = 2;
 
+/// A class keeps as many free chunks as two and a half of its pages hold (memcached's own bound), so
+/// that stores and deletes in turn do not send pages to and fro.
+const SLACK_KEPT_TIMES_2: usize = 5;
+
 impl Store {
     /// Moves a page from class `src` to class `dst`, in one of the shards: in the one where `src` has
     /// most. What lies in it moves to other pages of its class as far as there is room, what does not
@@ -93,6 +97,21 @@ impl Shard {
         match class.0 {
             0 => self.pages_max.saturating_sub(self.pages_held),
             _ => self.slab.pages(class).len(),
+        }
+    }
+
+    /// Gives one page of a class that has far more free chunks than it needs back to the arena, where
+    /// any class finds it. Evicts nothing: the items in it move.
+    pub(super) fn return_slack(&mut self, now: Secs) {
+        if !self.settings.automove || !self.slab.has_slack() {
+            return;
+        }
+        let mut classes = self.slab.sizes().all();
+        let slack = classes.find(|&class| {
+            2 * self.slab.free_chunks(class) > SLACK_KEPT_TIMES_2 * self.slab.per_page(class)
+        });
+        if let Some(class) = slack {
+            self.reassign(class, ClassId(0), now);
         }
     }
 
@@ -191,6 +210,28 @@ mod tests {
             assert_eq!((totals.curr_items, totals.evictions), (1000, 0));
             assert_eq!(totals.slabs_moved, 3);
             assert!(totals.rescues > 100, "{totals:?}");
+        }
+    }
+
+    #[test]
+    fn pages_that_are_not_needed_come_back() {
+        for automove in [true, false] {
+            let store = store(true);
+            store.set_automove(automove);
+            (0..40_000).for_each(|number| set(&store, number, b"x"));
+            (0..40_000).filter(|number| number % 4 > 0).for_each(|number| {
+                let key = format!("key{number}");
+                store.delete(&store.key(key.as_bytes()), NOW).expect("it is there");
+            });
+            let before = store.totals();
+            for second in 0..300 {
+                while store.maintain(Secs(NOW.0 + second)) {}
+            }
+            validate(&store);
+            let after = store.totals();
+            assert_eq!((after.curr_items, after.evictions), (10_000, 0));
+            let returned = after.slab_global_page_pool - before.slab_global_page_pool;
+            assert_eq!(returned > 50, automove, "{returned} pages");
         }
     }
 
