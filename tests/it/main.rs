@@ -40,4 +40,6 @@ mod process;
 
 mod udp;
 
+mod rust_client;
+
 mod tidy;
