@@ -221,7 +221,7 @@ mod tests {
             (0..40_000).for_each(|number| set(&store, number, b"x"));
             (0..40_000).filter(|number| number % 4 > 0).for_each(|number| {
                 let key = format!("key{number}");
-                store.delete(&store.key(key.as_bytes()), NOW).expect("it is there");
+                store.delete(&store.key(key.as_bytes()), None, NOW).expect("it is there");
             });
             let before = store.totals();
             for second in 0..300 {
