@@ -53,7 +53,9 @@ pub fn libc_u32(text: &[u8]) -> Option<u32> {
 
 /// A number with a fraction, as `strtod` reads it but for hexadecimal digits.
 pub fn float(text: &[u8]) -> Option<f64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(|&byte| is_space(byte)).unwrap_or(text.len());
+    std::str::from_utf8(&text[..end]).ok()?.parse().ok()
 }
 
 /// A sign and digits as the C library reads them.
@@ -99,13 +101,10 @@ fn libc(text: &[u8]) -> Option<LibcNumber> {
         _ => (false, number),
     };
     let count = unsigned.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    // Without a digit nothing is converted and what follows the number is the whole text.
-    let after = if count == 0 { text.first() } else { unsigned.get(count) };
-    match after {
-        None if count == 0 => None,
-        Some(&byte) if !is_space(byte) && (byte != 0 || count == 0) => None,
-        _ => Some(LibcNumber { negative, magnitude: digits(&unsigned[..count])? }),
-    }
+    // Without a digit nothing is converted.
+    let is_ended = unsigned.get(count).is_none_or(|&byte| is_space(byte) || byte == 0);
+    let is_number = count > 0 && is_ended;
+    is_number.then_some(LibcNumber { negative, magnitude: digits(&unsigned[..count])? })
 }
 
 /// White space of the C locale.

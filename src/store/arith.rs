@@ -21,11 +21,14 @@ impl Shard {
             (Err(miss), None) => return Err(NoSum::Miss(miss)),
         };
         let chunk = self.slab.chunk(item);
-        if chunk.has(Mark::CHAINED) || chunk.value_len() == 0 {
+        if chunk.value_len() == 0 {
             return Err(NoSum::NonNumeric);
         }
         if sum.compare != 0 && sum.compare != self.cas_of(item) {
             return Err(NoSum::Mismatch);
+        }
+        if chunk.has(Mark::CHAINED) {
+            return Err(NoSum::NonNumeric);
         }
         let old = number(self.first_piece(item)).ok_or(NoSum::NonNumeric)?;
         let value = match sum.direction {
@@ -64,7 +67,7 @@ impl Shard {
             self.slab.chunk(item).set_access(access);
             return Ok(item);
         }
-        let is_binary_key = chunk.has(Mark::BINARY_KEY);
+        let is_binary_key = chunk.has(Mark::BINARY_KEY) && !key.is_one_word();
         let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key };
         self.put_new(key, meta, digits, cas, now)
     }

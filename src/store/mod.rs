@@ -573,7 +573,8 @@ impl Store {
         unsafe { Chunk::new(at) }
     }
 
-    fn check_size(&self, key: &Key<'_>, meta: Meta, value_len: usize) -> Result<(), Refusal> {
+    /// Whether an item of this size may be at all (`-I`).
+    pub fn check_size(&self, key: &Key<'_>, meta: Meta, value_len: usize) -> Result<(), Refusal> {
         let bytes = charged_bytes(key.bytes.len(), meta.flags, value_len, self.cas);
         if bytes > self.item_size_max { Err(Refusal::TooLarge) } else { Ok(()) }
     }

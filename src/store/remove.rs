@@ -83,7 +83,12 @@ impl Shard {
         now: Secs,
     ) -> Result<Ref, Kept> {
         let chunk = self.slab.chunk(old);
-        let meta = Meta { is_binary_key: chunk.has(Mark::BINARY_KEY), ..meta };
+        // An emptied item is a new one, of which it is not known how its key was given.
+        let is_binary_key = match value {
+            Some(_) => chunk.has(Mark::BINARY_KEY) && !key.is_one_word(),
+            None => chunk.has(Mark::BINARY_KEY),
+        };
+        let meta = Meta { is_binary_key, ..meta };
         let payload = value.map_or(Payload::Item(old), Payload::Bytes);
         let len = self.payload_len(payload);
         let header = self.header(key, meta, len, Some(cas), now);

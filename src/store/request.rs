@@ -15,6 +15,12 @@ impl<'a> Key<'a> {
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// Whether it can stand in a line as it is. One that cannot, since it holds a space or the end of a
+    /// line, is always shown in base64.
+    pub fn is_one_word(&self) -> bool {
+        !self.bytes.iter().any(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
+    }
 }
 
 /// Why there is no item to be seen.
@@ -124,7 +130,7 @@ pub struct Created {
     pub initial: u64,
     /// When it expires.
     pub expiry: Expiry,
-    /// The key was given in base64.
+    /// See [`Meta::is_binary_key`].
     pub is_binary_key: bool,
 }
 

@@ -187,7 +187,7 @@ impl Shard {
     ) -> Outcome {
         let chunk = self.slab.chunk(old);
         let (old_len, more_len) = (chunk.value_len(), self.payload_len(more));
-        let is_binary_key = chunk.has(Mark::BINARY_KEY);
+        let is_binary_key = chunk.has(Mark::BINARY_KEY) && !key.is_one_word();
         let meta = Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key };
         let len = old_len + more_len;
         if charged_bytes(key.bytes.len(), meta.flags, len, self.settings.cas)

@@ -36,7 +36,7 @@ pub struct Flags<'a> {
     pub cas: Option<u64>,
     /// `F`
     pub client_flags: u32,
-    /// `M`: the byte behind it, 0 when there is none.
+    /// `M`: the byte behind it, a space when there is none.
     pub mode: Option<u8>,
     /// `J`
     pub initial: u64,
@@ -114,7 +114,8 @@ impl Flags<'_> {
             b'C' => self.compare = Some(unique(argument)?),
             b'E' => self.cas = Some(unique(argument)?),
             b'F' => self.client_flags = number::u32(argument).ok_or(Reply::BadLine)?,
-            b'M' => self.mode = Some(argument.first().copied().unwrap_or(0)),
+            // A NUL is as good as no M at all.
+            b'M' => self.mode = Some(argument.first().copied().unwrap_or(b' ')).filter(|m| *m != 0),
             b'J' => self.initial = number::u64(argument).ok_or(Reply::MetaBadInitial)?,
             b'D' => self.delta = number::u64(argument).ok_or(Reply::MetaBadDelta)?,
             b'O' => self.opaque_len = 1 + argument.len(),

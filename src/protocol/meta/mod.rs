@@ -209,7 +209,7 @@ mod tests {
         let line = b"mg a N-1 R30 v u x J5 D6 L P h l s t f M";
         let Request { flags, .. } = parse(Verb::Get, line).unwrap();
         assert_eq!((flags.create, flags.recache), (Some(-1), Some(30)));
-        assert_eq!((flags.initial, flags.delta, flags.mode), (5, 6, Some(0)));
+        assert_eq!((flags.initial, flags.delta, flags.mode), (5, 6, Some(b' ')));
         assert!(flags.shows_value && flags.empties && flags.is_peek);
     }
 }

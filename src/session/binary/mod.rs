@@ -136,14 +136,14 @@ fn delete(key: &[u8], cas: u64, turn: &Turn<'_>) -> Result<(), Status> {
 fn arith(tag: Tag, request: &Request<'_>, out: &mut Output, turn: &Turn<'_>) {
     let Request::Arith { key, delta, initial, exptime, cas } = *request else { return };
     let direction = if tag.verb == Verb::Increment { Direction::Incr } else { Direction::Decr };
+    let store = &turn.shared.store;
+    let key = store.key(key);
     let create = (exptime != NO_INITIAL).then(|| Created {
         initial,
         expiry: turn.now.expiry_unsigned(exptime),
-        is_binary_key: !store::can_be_a_token(key),
+        is_binary_key: !key.is_one_word(),
     });
-    let store = &turn.shared.store;
     let sum = Sum { compare: cas, create, ..Sum::plain(direction, delta) };
-    let key = store.key(key);
     turn.watch_lookup(&key);
     let summed = store.arith(&key, &sum, turn.now.secs, |hit, number| (number, hit.cas()));
     if !matches!(summed, Ok((number, _)) if number.is_new) {

@@ -36,17 +36,11 @@ impl Session {
         let storing = Storing {
             terms: Terms { compare, ..mode.into() },
             key,
-            meta: Meta { flags, expiry, is_binary_key: !can_be_a_token(key) },
+            meta: Meta { flags, expiry, is_binary_key: !turn.shared.store.key(key).is_one_word() },
             value_len,
         };
         self.store_value(&storing, &Then::Binary(tag), data, out, turn)
     }
-}
-
-/// Whether the text protocol can name this key; else it is shown there in base64, where line ends in it
-/// would break the framing.
-pub(super) fn can_be_a_token(key: &[u8]) -> bool {
-    !key.iter().any(|byte| matches!(byte, b' ' | b'\r' | b'\n'))
 }
 
 /// Appends what became of a store.

@@ -19,8 +19,8 @@ pub(super) fn execute(
 ) -> Result<(), Reply> {
     let Request { key, flags, .. } = request;
     let store = &turn.shared.store;
-    let sum = sum(request)?;
     let hashed = store.key(key.bytes());
+    let sum = sum(request, key.is_binary() && !hashed.is_one_word())?;
     turn.watch_lookup(&hashed);
     let shown = store.arith(&hashed, &sum, turn.now.secs, |hit, number| {
         (number.is_new, show(hit, number, request, out, &turn.now))
@@ -38,16 +38,15 @@ pub(super) fn execute(
     }
 }
 
-fn sum(request: &Request<'_>) -> Result<Sum, Reply> {
-    let Request { key, flags, .. } = request;
+fn sum(request: &Request<'_>, is_binary_key: bool) -> Result<Sum, Reply> {
+    let Request { flags, .. } = request;
     let direction = match flags.mode {
         None | Some(b'I' | b'+') => Direction::Incr,
         Some(b'D' | b'-') => Direction::Decr,
         Some(_) => return Err(Reply::MetaBadArithMode),
     };
     // It never expires until the flags give it its time, in their order.
-    let created =
-        Created { initial: flags.initial, expiry: Expiry::NEVER, is_binary_key: key.is_binary() };
+    let created = Created { initial: flags.initial, expiry: Expiry::NEVER, is_binary_key };
     Ok(Sum {
         direction,
         delta: flags.delta,

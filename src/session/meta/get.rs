@@ -24,14 +24,19 @@ pub(super) fn execute(
     let Request { key, flags, .. } = request;
     let store = &turn.shared.store;
     let is_touch = flags.ttl.is_some();
-    let made = Meta { is_binary_key: key.is_binary(), ..Meta::default() };
+    let hashed = store.key(key.bytes());
+    let made = Meta { is_binary_key: key.is_binary() && !hashed.is_one_word(), ..Meta::default() };
     let create = flags.create.map(|_| (made, flags.cas));
-    let shown = store.inspect(&store.key(key.bytes()), create, turn.now.secs, |hit| {
+    let shown = store.inspect(&hashed, create, turn.now.secs, |hit| {
         turn.watch_hit(key.bytes(), hit);
-        show(hit, request, out, &turn.now)?;
-        if !flags.is_peek {
+        let told = show(hit, request, out, &turn.now);
+        // Where nothing of the item's state is asked for, the access comes before the answer, and stays
+        // when there is none.
+        let is_first = !b"NTRlh".iter().any(|letter| flags.has(*letter));
+        if !flags.is_peek && (told.is_ok() || is_first) {
             hit.note(turn.now.secs);
         }
+        told?;
         hit.count(if is_touch { HitKind::Touch } else { HitKind::Get });
         Ok(())
     });

@@ -34,18 +34,21 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Step {
         let Request { key, flags, value_len } = request;
+        let meta = Meta {
+            flags: flags.client_flags,
+            expiry: turn.now.expiry(flags.ttl.unwrap_or(0)),
+            is_binary_key: key.is_binary(),
+        };
+        let store = &turn.shared.store;
+        let fits = || store.check_size(&store.key(key.bytes()), meta, *value_len).is_ok();
         let terms = match terms(request, turn) {
-            Ok(_) if flags.is_opaque_too_long() => Err(Reply::MetaOpaqueTooLong),
+            // A value that is too large is complained of first.
+            Ok(_) if flags.is_opaque_too_long() && fits() => Err(Reply::MetaOpaqueTooLong),
             terms => terms,
         };
         let terms = match terms {
             Ok(terms) => terms,
             Err(error) => return self.start_swallow(*value_len as u64 + 2, error, false),
-        };
-        let meta = Meta {
-            flags: flags.client_flags,
-            expiry: turn.now.expiry(flags.ttl.unwrap_or(0)),
-            is_binary_key: key.is_binary(),
         };
         let storing = Storing { terms, key: key.bytes(), meta, value_len: *value_len };
         self.store_value(&storing, &Then::Meta(Answer::new(request)), data, out, turn)
@@ -78,6 +81,7 @@ impl Answer {
         let Request { key, flags, value_len } = request;
         let is_returned = |letter: &u8| matches!(letter, b'O' | b'k' | b'c' | b's');
         let opaque = flags.order.iter().find(|token| token[0] == b'O');
+        let opaque = opaque.filter(|_| !flags.is_opaque_too_long());
         Answer {
             is_quiet: flags.is_quiet,
             is_binary_key: key.is_binary(),

@@ -72,7 +72,7 @@ impl Model {
         let mut entry = old.clone();
         if let Some(meta) = burial.empty {
             let cas = burial.cas.unwrap_or(old.cas);
-            let meta = Meta { is_binary_key: old.is_binary_key, ..meta };
+            let meta = Meta { is_binary_key: false, ..meta };
             entry = Entry::new(Vec::new(), meta, cas);
         }
         if burial.stale {
@@ -143,9 +143,11 @@ impl Model {
                 assert!(len == digits || len == entry.value.len());
                 assert_eq!(seen.value, format!("{value:<len$}").into_bytes());
                 assert!(sum.cas.is_none_or(|cas| cas == seen.cas));
-                let Entry { is_stale, is_token_sent, .. } = seen;
+                let Entry { is_stale, is_token_sent, is_binary_key, .. } = seen;
                 assert!(entry.is_stale >= is_stale && entry.is_token_sent >= is_token_sent);
-                let entry = Entry { cas: seen.cas, is_stale, is_token_sent, ..entry };
+                assert!(entry.is_binary_key >= is_binary_key);
+                let marked = Entry { is_stale, is_token_sent, is_binary_key, ..entry };
+                let entry = Entry { cas: seen.cas, ..marked };
                 assert_eq!(seen, Entry { value: seen.value.clone(), ..entry });
                 self.entries.insert(key, seen);
             }

@@ -72,7 +72,8 @@ impl Entry {
 
     /// What an append or prepend makes of it.
     fn joined(self, value: Vec<u8>, cas: u64) -> Entry {
-        Entry { value, cas, is_stale: false, is_token_sent: false, ..self }
+        let is_binary_key = false;
+        Entry { value, cas, is_stale: false, is_token_sent: false, is_binary_key, ..self }
     }
 }
 
