@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::answers::{Kind, Piece, pieces};
+use crate::old;
 use crate::oracle::{NEW_PARSER, Oracle, Release};
 use crate::sequence::Sequence;
 use crate::shapes;
@@ -227,6 +228,12 @@ pub const RULES: &[Rule] = &[
         Before(NEW_PARSER),
         Rank,
         "older releases take none for them",
+    ),
+    rule(
+        "what no client library writes",
+        Before(NEW_PARSER),
+        Avoid(old::oddity),
+        "spaces, control bytes, long keys, numbers and words of admin commands were read otherwise",
     ),
     rule(
         "lines of the old parser",

@@ -51,6 +51,8 @@ mod answers;
 
 mod allowed;
 
+mod old;
+
 mod shapes;
 
 mod pair;

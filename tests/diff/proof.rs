@@ -158,6 +158,11 @@ fn a_rule_keeps_out_what_it_says() {
             &[&["cache_memlimit 7"], &["cache_memlimit x"]],
         ),
         (
+            "what no client library writes",
+            &[&["get \0"], &["verbosity x"], &["slabs automove 0"], &["mg Zg b"]],
+            &[&["get a"], &["verbosity 1"], &["mg Zm9v b"], &["flush_all"]],
+        ),
+        (
             "lines of the old parser",
             &[
                 &["a"],
