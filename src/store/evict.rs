@@ -32,6 +32,9 @@ const CHANCES_MAX: usize = 32;
 /// Chunks that the hand looks at, those that cannot go included (links, uploads, pinned items).
 const PASSED_MAX: usize = 2048;
 
+/// Slices of a sweep that one allocation does after a flush, each of some 20 to 50 µs.
+const SWEEPS_MAX: usize = 8;
+
 /// Where a class's hand points.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hand {
@@ -126,6 +129,9 @@ impl Shard {
     }
 
     fn make_room(&mut self, class: ClassId, now: Secs) {
+        if self.sweep_for(class, now) {
+            return;
+        }
         if let Some(page) = self.compact(class, now) {
             self.slab.add_page(class, page);
             self.counters.pages_moved += 1;
@@ -150,6 +156,21 @@ impl Shard {
                 return;
             }
         }
+    }
+
+    /// After a flush: looks for what it has left before anything that lives has to go. Whether that has
+    /// made room.
+    fn sweep_for(&mut self, class: ClassId, now: Secs) -> bool {
+        for _ in 0..SWEEPS_MAX {
+            if !self.sweep.opens_any() {
+                return false;
+            }
+            self.sweep(now);
+            if self.slab.free_chunks(class) > 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether `class` has evicted a page's worth since it last asked.

@@ -37,6 +37,11 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
+    /// Whether pages are opened of which it is not known that anything in them is due: after a flush.
+    pub(super) fn opens_any(&self) -> bool {
+        self.opened != [0; 4]
+    }
+
     fn opens(&self, class: ClassId) -> bool {
         self.opened[usize::from(class.0 / 64)] >> (class.0 % 64) & 1 == 1
     }

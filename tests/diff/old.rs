@@ -22,12 +22,10 @@ pub fn oddity(sequence: &Sequence, index: usize) -> bool {
     }
 }
 
-/// A packet that names a unique, of which older releases take others, or that flushes later: their binary
-/// flush did not forget it when the next flush came.
+/// A packet that names a unique, of which older releases take others, or that flushes: they did so by
+/// uniques, and forgot a later flush no sooner than it was due.
 fn is_odd_packet(packet: &Packet) -> bool {
-    let is_flush = matches!(packet.opcode, 0x08 | 0x18);
-    let is_later = packet.extras.iter().any(|byte| *byte != 0);
-    matches!(packet.cas, Number::Ahead(_)) || (is_flush && is_later)
+    matches!(packet.cas, Number::Ahead(_)) || matches!(packet.opcode, 0x08 | 0x18)
 }
 
 fn is_plain(line: &Line) -> bool {
@@ -54,7 +52,14 @@ fn is_plain(line: &Line) -> bool {
         && is_known
         && has_readable_key(line)
         && line.word(1) != b"noreply"
-        && (!is_sum || line.word(2).len() <= 20)
+        && !has_long_opaque(line)
+        && (!is_sum || has_digits(2, 20))
+}
+
+/// What is complained of first when a value is too large as well was otherwise.
+fn has_long_opaque(line: &Line) -> bool {
+    let is_long = |word: &[u8]| word.first() == Some(&b'O') && word.len() > 32;
+    line.command() == b"ms" && (3..line.words.len()).any(|index| is_long(line.word(index)))
 }
 
 /// A key in base64 that is not was refused in other words.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::allowed::{self, Likeness};
 use crate::generate::{self, Dialect};
 use crate::harness::{Program, moment, say};
-use crate::oracle::Oracle;
+use crate::oracle::{NEW_PARSER, Oracle};
 use crate::pair::{Heard, Pair};
 use crate::report;
 use crate::sequence::Sequence;
@@ -65,7 +65,7 @@ struct Run {
     oracle: Oracle,
     next: AtomicU64,
     failures: Mutex<Vec<String>>,
-    /// Differences in seconds that were not there when the sequence was sent again.
+    /// Differences that were not there when the sequence was sent again, and need not be.
     ticks: AtomicU64,
 }
 
@@ -100,11 +100,9 @@ fn memcached_answers_the_same() {
         }
     });
     let failures = run.failures.into_inner().expect("no thread has panicked");
-    say(&format!(
-        "diff: {:?}, seconds that ended amid: {}",
-        begin.elapsed(),
-        run.ticks.into_inner()
-    ));
+    let ticks = run.ticks.into_inner();
+    say(&format!("diff: {:?}, differences that were there once only: {ticks}", begin.elapsed()));
+    assert!(ticks <= 3 + run.options.count / 10_000, "{ticks} sequences are unsteady");
     assert!(failures.is_empty(), "{} failures\n\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -162,7 +160,8 @@ impl Run {
             pair.restart();
             let base = pair.base();
             report::case(&small, base, &pair.run(&small), &origin)
-        } else if likeness == Likeness::SameButForSeconds {
+        } else if likeness == Likeness::SameButForSeconds || self.oracle.is_before(NEW_PARSER) {
+            // Of older releases about one sequence in 200,000 is answered otherwise once, and never again.
             self.ticks.fetch_add(1, Relaxed);
             return;
         } else {
