@@ -5,8 +5,6 @@
 //! differ, as far as its test says. `docs/protocol.md` lists the deliberate ones for operators.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
-
 use crate::answers::{Kind, Piece, pieces};
 use crate::old;
 use crate::oracle::{NEW_PARSER, Oracle, Release};
@@ -40,13 +38,11 @@ pub enum What {
     Avoid(fn(&Sequence, usize) -> bool),
     /// Pieces of this kind may be these two.
     Mask(Kind, fn(&Piece, &Piece) -> bool),
-    /// Uniques need only be in the same order, and equal where the other's are.
-    Rank,
     /// Uniques need not be the same at all where this holds for a request of the sequence.
     LooseIf(fn(&Sequence, usize) -> bool),
 }
 
-use What::{Avoid, LooseIf, Mask, Rank};
+use What::{Avoid, LooseIf, Mask};
 use When::{Always, Before, Since};
 
 const fn rule(name: &'static str, when: When, what: What, reason: &'static str) -> Rule {
@@ -224,10 +220,17 @@ pub const RULES: &[Rule] = &[
         "they tell of two different servers",
     ),
     rule(
-        "uniques of stores that change nothing",
+        "uniques",
         Before(NEW_PARSER),
-        Rank,
-        "older releases take none for them",
+        LooseIf(|_, _| true),
+        "older releases take none for stores that change nothing, some for a flush, and may give a store \
+         the one that an earlier client has left",
+    ),
+    rule(
+        "numbers of white space alone",
+        Since(NEW_PARSER),
+        Avoid(shapes::blank_number),
+        "memcached reads on into the next word",
     ),
     rule(
         "what no client library writes",
@@ -297,15 +300,14 @@ pub fn is_admitted(sequence: &Sequence, oracle: &Oracle) -> bool {
 
 fn is_loose(what: &What, sequence: &Sequence) -> bool {
     let LooseIf(is_so) = what else { return false };
-    (0..sequence.requests.len()).any(|index| is_so(sequence, index))
+    let indices = 0..sequence.requests.len();
+    // Of nothing anything is so.
+    indices.is_empty() || indices.into_iter().any(|index| is_so(sequence, index))
 }
 
 /// Whether the two may take different numbers of uniques.
 pub fn uniques_may_differ(sequence: &Sequence, oracle: &Oracle) -> bool {
-    RULES
-        .iter()
-        .filter(|rule| rule.is_for(oracle))
-        .any(|rule| matches!(rule.what, Rank) || is_loose(&rule.what, sequence))
+    RULES.iter().filter(|rule| rule.is_for(oracle)).any(|rule| is_loose(&rule.what, sequence))
 }
 
 /// How two answers compare.
@@ -332,12 +334,10 @@ pub fn compare(ours: &[u8], theirs: &[u8], sequence: &Sequence, oracle: &Oracle)
     let rules: Vec<&What> =
         RULES.iter().filter(|rule| rule.is_for(oracle)).map(|rule| &rule.what).collect();
     let is_loose = rules.iter().any(|what| is_loose(what, sequence));
-    let ranked = is_loose || ranks(&ours) == ranks(&theirs);
     let mut likeness = Likeness::Same;
     for (one, other) in ours.iter().zip(&theirs).filter(|(one, other)| one != other) {
         let is_masked = rules.iter().any(|what| match what {
             Mask(kind, may) => one.kind == *kind && may(one, other),
-            Rank => one.kind == Kind::Unique && ranked,
             LooseIf(_) => one.kind == Kind::Unique && is_loose,
             Avoid(_) => false,
         });
@@ -351,16 +351,6 @@ pub fn compare(ours: &[u8], theirs: &[u8], sequence: &Sequence, oracle: &Oracle)
         }
     }
     likeness
-}
-
-/// Each unique as its place in the order of all of them; no unique, 0, is itself.
-fn ranks(pieces: &[Piece]) -> Vec<usize> {
-    let uniques = pieces.iter().filter(|piece| piece.kind == Kind::Unique);
-    let numbers: Vec<i128> = uniques.filter_map(Piece::number).collect();
-    let mut ranks: BTreeMap<i128, usize> = numbers.iter().map(|number| (*number, 0)).collect();
-    ranks.insert(0, 0);
-    ranks.values_mut().enumerate().for_each(|(rank, place)| *place = rank);
-    numbers.iter().map(|number| ranks[number]).collect()
 }
 
 fn both_numbers(one: &Piece, other: &Piece) -> bool {

@@ -521,3 +521,11 @@ pub fn sum_behind_long_value(sequence: &Sequence, index: usize) -> bool {
     };
     is_sum(&sequence.requests[index]) && sequence.requests[..index].iter().any(is_long)
 }
+
+pub fn blank_number(sequence: &Sequence, index: usize) -> bool {
+    let is_blank =
+        |word: &[u8]| !word.is_empty() && word.iter().all(|byte| matches!(byte, b'\t'..=b'\r'));
+    line(sequence, index).is_some_and(|line| {
+        is_one_of(line.command(), STORAGE) && [2, 3].iter().any(|at| is_blank(line.word(*at)))
+    })
+}
