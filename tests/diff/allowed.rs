@@ -178,6 +178,12 @@ pub const RULES: &[Rule] = &[
         "a number with a long text behind it counts in memcached; here it is a text",
     ),
     rule(
+        "dumps behind a turn's worth of requests",
+        Always,
+        Avoid(shapes::late_dump),
+        "memcached refuses one behind answers that are unsent, and sends them every 20 requests",
+    ),
+    rule(
         "keys that break lines",
         Always,
         Avoid(shapes::key_that_breaks_lines),

@@ -529,3 +529,12 @@ pub fn blank_number(sequence: &Sequence, index: usize) -> bool {
         is_one_of(line.command(), STORAGE) && [2, 3].iter().any(|at| is_blank(line.word(*at)))
     })
 }
+
+pub fn late_dump(sequence: &Sequence, index: usize) -> bool {
+    const REQUESTS_PER_TURN: usize = 20;
+    line(sequence, index).is_some_and(|line| {
+        let word = line.word(1);
+        let is_dump = [&b"metadump"[..], b"mgdump"].iter().any(|dump| dump.starts_with(word));
+        line.command() == b"lru_crawler" && is_dump && index + 2 > REQUESTS_PER_TURN
+    })
+}
