@@ -64,3 +64,5 @@ mod report;
 mod run;
 
 mod proof;
+
+mod examples;
