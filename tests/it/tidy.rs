@@ -326,6 +326,33 @@ fn no_work_left_undone() {
     assert_none("work left undone", found);
 }
 
+#[test]
+fn each_conversation_is_in_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/protocol.md")).expect("the page is there");
+    let prefixes = case_prefixes(&page);
+    let names: Vec<String> = fs::read_dir(root.join("tests/cases"))
+        .expect("the cases are there")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    let begins = |name: &String, prefix: &String| name.starts_with(prefix.as_str());
+    let unused = prefixes.iter().filter(|prefix| !names.iter().any(|name| begins(name, prefix)));
+    assert_none("prefixes without a case", unused.cloned().collect());
+    let unlisted = names.iter().filter(|name| !prefixes.iter().any(|prefix| begins(name, prefix)));
+    assert_none("cases in no row", unlisted.cloned().collect());
+}
+
+/// The code words of two letters or more in the protocol columns of the page's first table.
+fn case_prefixes(page: &str) -> Vec<String> {
+    let rows = page.lines().skip_while(|line| !line.starts_with('|'));
+    rows.take_while(|line| line.starts_with('|'))
+        .flat_map(|row| row.split('|').skip(2).take(3))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|word| word.len() > 1)
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The checks above can fail: each finds what it looks for in a text made for it.
 #[test]
 fn the_checks_can_fail() {
@@ -341,4 +368,7 @@ fn the_checks_can_fail() {
     let long = format!("fn a() {{\n{}}}\nfn b() {{\n}}\n", "    x();\n".repeat(80));
     let source = Source { path: "p".to_owned(), code: blank(&long), text: long };
     assert_eq!(long_functions(&source).len(), 1);
+    let page =
+        "# x\n\n| a | text | meta |\n| b | get: `get-` | `q`: `meta-` | | it `x` |\n\n| `y` |\n";
+    assert_eq!(case_prefixes(page), ["get-", "meta-"]);
 }
