@@ -28,9 +28,12 @@ const FLOORS_PER_SLICE: usize = 4096;
 pub(super) struct Cursor {
     class: u8,
     page: usize,
-    /// Classes of which all pages are opened, one bit each: a flush has left items in pages whose
-    /// floor has not passed, or somebody has asked for it.
+    /// Classes of which this sweep opens all pages, one bit each: a flush has left items in pages
+    /// whose floor has not passed, or somebody has asked for it.
     opened: [u64; 4],
+    /// Classes of which the next sweep is to do so as well. One that is under way goes on to its end:
+    /// flushes and crawls, however many, do not keep it from what lies ahead.
+    pending: [u64; 4],
     /// Items looked at and freed since the sweep began.
     examined: u64,
     reclaimed: u64,
@@ -39,7 +42,16 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Whether pages are opened of which it is not known that anything in them is due: after a flush.
     pub(super) fn opens_any(&self) -> bool {
-        self.opened != [0; 4]
+        self.opened != [0; 4] || self.pending != [0; 4]
+    }
+
+    /// Adds classes to those of this sweep, and of the next one if this has left pages behind it.
+    fn open(&mut self, classes: [u64; 4]) {
+        let join = |into: &mut [u64; 4]| *into = std::array::from_fn(|at| into[at] | classes[at]);
+        join(&mut self.opened);
+        if self.class != 0 {
+            join(&mut self.pending);
+        }
     }
 
     fn opens(&self, class: ClassId) -> bool {
@@ -105,7 +117,7 @@ impl Store {
             opened[usize::from(class.0 / 64)] |= 1 << (class.0 % 64);
         }
         for shard in &self.shards {
-            shard.lock().sweep_opened(opened);
+            shard.lock().sweep.open(opened);
         }
         // One round may be under way and past some shards.
         self.crawler.rounds_asked.store(2, Relaxed);
@@ -167,19 +179,13 @@ impl Shard {
             }
         }
         self.tell_sweep(self.sweep.examined, self.sweep.reclaimed);
-        self.sweep = Cursor::default();
+        self.sweep = Cursor { opened: self.sweep.pending, ..Cursor::default() };
         false
     }
 
     /// Has the next sweep open every page, since a flush leaves its items anywhere.
     pub(super) fn sweep_flushed(&mut self) {
-        self.sweep_opened([u64::MAX; 4]);
-    }
-
-    /// Has the next sweep, from its beginning, open every page of these classes.
-    fn sweep_opened(&mut self, classes: [u64; 4]) {
-        let opened = std::array::from_fn(|at| self.sweep.opened[at] | classes[at]);
-        self.sweep = Cursor { opened, ..Cursor::default() };
+        self.sweep.open([u64::MAX; 4]);
     }
 
     fn sweep_page(&mut self, class: ClassId, number: usize, now: Secs) {
@@ -275,5 +281,25 @@ mod tests {
         store.crawl(|_| true);
         store.set_crawler(false);
         assert!(!store.is_crawling());
+    }
+
+    /// A sweep of a shard takes several slices; each of these comes amid one.
+    #[test]
+    fn crawls_and_flushes_do_not_hold_up_a_sweep() {
+        let store = store(true);
+        for number in 0..40_000u32 {
+            let key = format!("more{number}");
+            let key = store.key(key.as_bytes());
+            store.store(&Terms::default(), &key, Meta::default(), b"", Secs(100)).unwrap();
+        }
+        for ask in [|store: &Store| store.crawl(|_| true), |store: &Store| store.flush(Secs(100))] {
+            let before = store.totals().crawler_rounds;
+            let slices = (0..1000).take_while(|_| {
+                ask(&store);
+                store.maintain(Secs(100)) && store.totals().crawler_rounds == before
+            });
+            assert!((10..999).contains(&slices.count()));
+        }
+        assert_eq!(items(&store, 101), 0, "what was flushed behind a sweep is found by the next");
     }
 }
