@@ -211,6 +211,7 @@ impl Session {
                 Ok(upload) => {
                     if then.counts_at_once() {
                         turn.counters.bump(Counter::CmdSet);
+                        upload.count();
                     }
                     let there = BLOCK_END.len() - then.end().len();
                     let end = BLOCK_END[..there].iter().copied().collect();
@@ -268,6 +269,7 @@ impl Session {
             let Arriving { upload, terms, then, end } = *arriving;
             if !then.counts_at_once() {
                 turn.counters.bump(Counter::CmdSet);
+                upload.count();
             }
             let told = if end.as_slice() == BLOCK_END {
                 let noted = turn.watch_upload(&upload);

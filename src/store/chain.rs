@@ -78,7 +78,7 @@ impl Shard {
 
     /// The class of an item's chunks, and how much of the value the first one takes when there
     /// have to be several.
-    fn cut(&self, header: &Header<'_>) -> (ClassId, Option<usize>) {
+    pub(super) fn cut(&self, header: &Header<'_>) -> (ClassId, Option<usize>) {
         let sizes = self.slab.sizes();
         let fixed = |is_chained| header.fixed_bytes(is_chained);
         if let Some(class) = sizes.class_for(fixed(false) + header.value_len) {

@@ -133,9 +133,7 @@ impl Shard {
         self.slab.chunk(item).note_hit(access);
         self.set_expiry(item, expiry);
         let class = self.slab.class_of(item);
-        let counters = self.class_mut(class);
-        counters.touch_hits += 1;
-        counters.get_hits += 1;
+        self.class_mut(class).touch_hits += 1;
         Ok(item)
     }
 

@@ -41,9 +41,13 @@ impl Shard {
         let placing = match verdict {
             Verdict::Place(placing) => placing,
             Verdict::Join(old) => {
+                self.count_unplaced(terms, key, meta, value.len(), now);
                 return Ok(self.join(terms, key, old, Payload::Bytes(value), now));
             }
-            Verdict::Refused(outcome) => return Ok(self.not_stored(terms, outcome)),
+            Verdict::Refused(outcome) => {
+                self.count_unplaced(terms, key, meta, value.len(), now);
+                return Ok(self.not_stored(terms, outcome));
+            }
         };
         let meta = Meta { expiry: placing.expiry, ..meta };
         let header = self.header(key, meta, value.len(), terms.cas, now);
@@ -59,7 +63,28 @@ impl Shard {
                 item
             }
         };
+        self.count_set(item);
         Ok(self.stored(item, terms, placing))
+    }
+
+    /// Counts a store whose item has been begun.
+    pub(super) fn count_set(&mut self, item: Ref) {
+        let class = self.slab.class_of(item);
+        self.class_mut(class).cmd_set += 1;
+    }
+
+    /// Counts a store for whose value no item of its own is made, for the class that it would have.
+    fn count_unplaced(
+        &mut self,
+        terms: &Terms,
+        key: &Key<'_>,
+        meta: Meta,
+        value_len: usize,
+        now: Secs,
+    ) {
+        let header = self.header(key, meta, value_len, terms.cas, now);
+        let (class, _) = self.cut(&header);
+        self.class_mut(class).cmd_set += 1;
     }
 
     /// Publishes an upload, which becomes the item or is freed.
@@ -127,6 +152,8 @@ impl Shard {
                 refused(Outcome::NotStored)
             }
             (Mode::Append | Mode::Prepend, None | Some(0)) => Verdict::Join(old),
+            // Without uniques there is nothing to compare with, and these two then do not.
+            (Mode::Append | Mode::Prepend, _) if !self.settings.cas => Verdict::Join(old),
             (Mode::Set | Mode::Replace, None) => place(expiry),
             (mode, Some(wanted)) => {
                 let held = self.cas_of(old);
@@ -167,11 +194,9 @@ impl Shard {
         if placing.is_token_sent {
             chunk.set_token_sent();
         }
-        let class = self.slab.class_of(item);
-        let counters = self.class_mut(class);
-        counters.cmd_set += 1;
         if terms.compare.is_some() && matches!(terms.mode, Mode::Set | Mode::Replace) {
-            counters.cas_hits += 1;
+            let class = self.slab.class_of(item);
+            self.class_mut(class).cas_hits += 1;
         }
         Outcome::Stored { cas, value_len: chunk.value_len() }
     }

@@ -83,6 +83,11 @@ impl Upload {
         (key, Meta { flags: chunk.flags(), expiry: chunk.expiry(), is_binary_key: false })
     }
 
+    /// Counts the store for the class of its item (`cmd_set` of `stats slabs`).
+    pub fn count(&self) {
+        self.store.shard(self.shard).count_set(self.growing.item);
+    }
+
     /// Bytes of the whole value.
     pub fn value_len(&self) -> usize {
         self.value_len

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::client::Client;
-use crate::harness::{Server, together};
+use crate::client::{Client, Received};
+use crate::harness::{PATIENCE, Server, together};
 
 /// The lines of an answer as pairs, in order. Every line must have the form `STAT key value`.
 #[track_caller]
@@ -187,11 +187,11 @@ fn counters_count() {
     client.lines_until("END");
     let talk = "gat 0 a b\r\ntouch a 0\r\ntouch b 0\r\nincr a 1\r\nincr b 1\r\ndecr a 1\r\ndecr b 1\r\n\
         add a 0 0 1\r\nx\r\ncas a 0 0 1 0\r\nx\r\ncas b 0 0 1 0\r\nx\r\ndelete b\r\ndelete a\r\n\
-        set e 0 -1 1\r\nx\r\nget e\r\nflush_all\r\nset b 0 0 9999999\r\n";
+        set e 0 -1 1\r\nx\r\nget e\r\nme e\r\nflush_all\r\nset b 0 0 9999999\r\n";
     client.send(talk);
     client.send(vec![b'v'; 9_999_999]);
     client.ask("\r\n", "VALUE a 0 1\r\n1\r\nEND\r\nTOUCHED\r\nNOT_FOUND\r\n2\r\nNOT_FOUND\r\n1\r\n\
-        NOT_FOUND\r\nNOT_STORED\r\nEXISTS\r\nNOT_FOUND\r\nNOT_FOUND\r\nDELETED\r\nSTORED\r\nEND\r\nOK\r\n\
+        NOT_FOUND\r\nNOT_STORED\r\nEXISTS\r\nNOT_FOUND\r\nNOT_FOUND\r\nDELETED\r\nSTORED\r\nEND\r\nEN\r\nOK\r\n\
         SERVER_ERROR object too large for cache\r\n");
     let map: HashMap<_, _> = stats(&mut client, "").into_iter().collect();
     let wanted = [
@@ -201,6 +201,7 @@ fn counters_count() {
         ("get_expired", 1),
         ("cmd_set", 5),
         ("cmd_touch", 4),
+        ("cmd_meta", 1),
         ("touch_hits", 2),
         ("touch_misses", 2),
         ("incr_hits", 1),
@@ -223,6 +224,55 @@ fn counters_count() {
         .collect();
     assert!(wrong.is_empty(), "{wrong:?}");
     assert!(map["bytes_read"].parse::<u64>().is_ok_and(|bytes| bytes > 9_999_999));
+}
+
+/// What is counted for a class is counted for all, once (stats, sections 1 and 4).
+#[test]
+fn classes_add_up() {
+    let _turn = together();
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let long = "v".repeat(3000);
+    let huge = "v".repeat(300_000);
+    client.send(format!(
+        "set a 0 0 1\r\n1\r\nset l 0 0 3000\r\n{long}\r\nset h 0 0 300000\r\n{huge}\r\nadd a 0 0 1\r\n1\r\n\
+         add a 0 0 3000\r\n{long}\r\nappend l 0 0 1\r\n1\r\nprepend none 0 0 1\r\n1\r\nreplace l 0 0 1\r\n2\r\n\
+         cas a 0 0 1 9999\r\n1\r\ncas none 0 0 1 9999\r\n1\r\nset b 0 0 1\r\n12\r\nms a 1\r\n1\r\nms a 1 MR E7\r\n1\r\n\
+         ms a 1 C7\r\n1\r\nms a 1 C7\r\n1\r\nms h 3000 MA\r\n{long}\r\nget a l h none\r\ngets a\r\n\
+         gat 0 a l h none\r\ntouch l 0\r\nmg a\r\nmg a v\r\nmg l T0 v\r\nincr a 1\r\ndecr a 1\r\nma a\r\nma a MD\r\n\
+         incr l 1\r\ndelete h\r\nmd l\r\nmd a x\r\nmd a I\r\nmd a\r\nmn\r\n"
+    ));
+    client.lines_until("MN");
+    for (opcode, extras, value) in [(0x01, 8, "1"), (0x02, 8, "1"), (0x0e, 0, "1"), (0x1d, 4, "")] {
+        let mut packet = vec![0x80, opcode, 0, 1, extras, 0, 0, 0, 0, 0, 0];
+        packet.push(1 + extras + value.len() as u8);
+        packet.resize(24 + usize::from(extras), 0);
+        packet.extend([b"c", value.as_bytes()].concat());
+        let mut packets = server.connect();
+        packets.send(packet);
+        packets.shut_write();
+        while packets.receive(PATIENCE) == Received::Some {}
+    }
+    let totals: HashMap<_, _> = stats(&mut client, "").into_iter().collect();
+    let slabs = stats(&mut client, " slabs");
+    let sum = |end: &str| -> u64 {
+        let of_classes = slabs.iter().filter(|(key, _)| key.ends_with(&format!(":{end}")));
+        of_classes.map(|(_, value)| value.parse::<u64>().expect("a number")).sum()
+    };
+    for key in [
+        "cmd_set",
+        "get_hits",
+        "touch_hits",
+        "delete_hits",
+        "incr_hits",
+        "decr_hits",
+        "cas_hits",
+        "cas_badval",
+    ] {
+        let total: u64 = totals[key].parse().expect("a number");
+        assert!(total > 0, "{key} was not tried");
+        assert_eq!(sum(key), total, "{key}");
+    }
 }
 
 #[test]

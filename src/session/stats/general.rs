@@ -99,7 +99,7 @@ fn commands(into: &mut dyn Sink, turn: &Turn<'_>) {
             ("cmd_set", total(Counter::CmdSet)),
             ("cmd_flush", total(Counter::CmdFlush)),
             ("cmd_touch", total(Counter::CmdTouch)),
-            ("cmd_meta", 0),
+            ("cmd_meta", total(Counter::CmdMeta)),
             ("get_hits", total(Counter::GetHits)),
             ("get_misses", total(Counter::GetMisses)),
             ("get_expired", total(Counter::GetExpired)),
