@@ -79,6 +79,10 @@ pub const PREFIXES_MAX: usize = 1 << 16;
 /// Bytes that these prefixes may have in all.
 pub const PREFIX_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes of a `STAT detail dump` (binary protocol), which is one packet and so held whole: as many
+/// as some 4,000 prefixes take, half a millisecond's work. The text protocol lists any number.
+pub const DETAIL_PACKET_BYTES_MAX: usize = 256 * 1024;
+
 /// Room for a value that is arriving is made for as many bytes as have come already, within these
 /// bounds: the upper one keeps the shard's lock short, the lower one makes room for a whole value of
 /// usual size at once.

@@ -40,7 +40,10 @@ impl Shard {
         let (_, mut item) = self.lookup(key, now).map_err(Kept::Miss)?;
         self.check_cas(item, compare)?;
         if let Some(meta) = burial.empty {
-            let cas = burial.cas.unwrap_or(self.cas_of(item));
+            let cas = match burial.cas {
+                None => self.cas_of(item),
+                chosen => self.new_cas(chosen),
+            };
             item = self.replace(key, item, meta, cas, Some(b""), now)?;
         }
         if !burial.stale {

@@ -5,8 +5,14 @@ use crate::pair::Heard;
 use crate::sequence::{Cuts, Sequence};
 
 /// The file: what is sent, what memcached answers, and, as comments, what the daemon answers instead.
-/// `base` is the last unique before it on servers that have just been started.
-pub fn case(sequence: &Sequence, base: u64, heard: &[Heard; 2], origin: &str) -> String {
+/// `base` is the last unique before it on servers that have just been started, with `option` if there is one.
+pub fn case(
+    sequence: &Sequence,
+    option: Option<&str>,
+    base: u64,
+    heard: &[Heard; 2],
+    origin: &str,
+) -> String {
     let [ours, theirs] = heard;
     let mut out = format!("# Say what this proves. ({origin})\n");
     if sequence.cuts != Cuts::Whole {
@@ -14,6 +20,9 @@ pub fn case(sequence: &Sequence, base: u64, heard: &[Heard; 2], origin: &str) ->
         out += &format!("# It came in pieces of {cuts:?} bytes.\n");
     }
     out += "oracle: same\nserver: fresh\n";
+    if let Some(option) = option {
+        out += &format!("args: {option}\n");
+    }
     out += &lines("> ", &sequence.render(base));
     out += &lines("< ", &theirs.bytes);
     out += "@shut\n@close\n";

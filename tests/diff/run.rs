@@ -22,8 +22,12 @@ struct Options {
     dialects: Vec<Dialect>,
 }
 
-/// Pairs of servers at work at a time.
-const PAIRS: usize = 2;
+/// Threads, each with its pairs of servers.
+const WORKERS: usize = 2;
+
+/// The options with which sequences are run, in turn: most without any, some without uniques. Older
+/// memcacheds are asked without any: with `-C` they forget what was stored in the second of a flush.
+const OPTIONS: [Option<&str>; 8] = [None, None, None, None, None, None, None, Some("-C")];
 
 /// Times that a sequence has to fail in a row to be a failure that can be made small.
 const CONFIRMATIONS: usize = 2;
@@ -95,7 +99,7 @@ fn memcached_answers_the_same() {
         oracle,
     };
     std::thread::scope(|scope| {
-        for _ in 0..PAIRS {
+        for _ in 0..WORKERS {
             scope.spawn(|| run.work());
         }
     });
@@ -108,7 +112,8 @@ fn memcached_answers_the_same() {
 
 impl Run {
     fn work(&self) {
-        let mut pair = Pair::start(self.target.clone(), self.program.clone());
+        let start = |option| Pair::start(self.target.clone(), self.program.clone(), option);
+        let mut pairs: Vec<Pair> = Vec::new();
         let end = self.options.first + self.options.count;
         loop {
             let index = self.next.fetch_add(1, Relaxed);
@@ -116,12 +121,19 @@ impl Run {
             if index >= end || found >= self.options.failures_max {
                 return;
             }
+            let option = OPTIONS[index as usize % OPTIONS.len()];
+            let option = option.filter(|_| !self.oracle.is_before(NEW_PARSER));
+            let at = pairs.iter().position(|pair| pair.option() == option).unwrap_or(pairs.len());
+            if at == pairs.len() {
+                pairs.push(start(option));
+            }
+            let pair = &mut pairs[at];
             let sequence =
                 generate::sequence(self.options.seed, index, &self.options.dialects, &self.oracle);
             let heard = pair.run(&sequence);
             let likeness = self.judge(&sequence, &heard);
             if likeness != Likeness::Same {
-                self.examine(&mut pair, index, sequence, heard, likeness);
+                self.examine(pair, index, sequence, heard, likeness);
             }
         }
     }
@@ -164,13 +176,14 @@ impl Run {
             });
             pair.restart();
             let base = pair.base();
-            report::case(&small, base, &pair.run(&small), &origin)
+            let heard = pair.run(&small);
+            report::case(&small, pair.option(), base, &heard, &origin)
         } else if likeness == Likeness::SameButForSeconds || is_old {
             self.ticks.fetch_add(1, Relaxed);
             return;
         } else {
             origin += ", not there when it was sent again";
-            report::case(&sequence, pair.base(), &heard, &origin)
+            report::case(&sequence, pair.option(), pair.base(), &heard, &origin)
         };
         let mut failures = self.failures.lock().expect("no thread has panicked");
         if !failures.contains(&text) {

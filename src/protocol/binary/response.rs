@@ -43,6 +43,8 @@ pub enum Status {
     NoMemoryCreating,
     /// No memory for a longer number.
     NoMemoryCounting,
+    /// No memory for a list that has to be made whole.
+    NoMemoryListing,
 }
 
 impl Status {
@@ -62,7 +64,8 @@ impl Status {
             | Status::NoMemoryStoring
             | Status::NoMemoryReading
             | Status::NoMemoryCreating
-            | Status::NoMemoryCounting => 0x82,
+            | Status::NoMemoryCounting
+            | Status::NoMemoryListing => 0x82,
         }
     }
 
@@ -83,6 +86,7 @@ impl Status {
             Status::NoMemoryReading => "Out of memory during read",
             Status::NoMemoryCreating => "Out of memory allocating new item",
             Status::NoMemoryCounting => "Out of memory incrementing value",
+            Status::NoMemoryListing => "Out of memory generating stats",
         }
     }
 }

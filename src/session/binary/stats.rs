@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 use super::refuse;
+use crate::limits::DETAIL_PACKET_BYTES_MAX;
 use crate::protocol::Reply;
 use crate::protocol::binary::Tag;
 use crate::protocol::binary::response::{self, Status};
@@ -34,14 +35,20 @@ pub(super) fn answer(tag: Tag, group: &[u8], out: &mut Output, turn: &Turn<'_>) 
 }
 
 /// `detail on`, `detail off`, `detail dump`. The dump is one value: all lines of the text protocol,
-/// `END` included. What it holds is bounded as the prefixes are.
+/// `END` included. It has to be made whole, and is refused if it is too long for that.
 fn detail(tag: Tag, what: &[u8], out: &mut Output, turn: &Turn<'_>) {
     let prefixes = &turn.shared.prefixes;
     if !turn.shared.options.dump {
         return refuse(tag, Status::NotFound, out);
     } else if what.starts_with(b" dump") {
+        let mut lines = Vec::new();
+        let fits = |lines: &Vec<u8>| lines.len() <= DETAIL_PACKET_BYTES_MAX;
+        (0..).take_while(|part| fits(&lines) && prefixes.list(*part, &mut lines)).for_each(drop);
+        if !fits(&lines) {
+            return refuse(tag, Status::NoMemoryListing, out);
+        }
         response::stat(out.bytes(), tag, "detailed", |into| {
-            (0..).take_while(|number| prefixes.list(*number, into)).for_each(drop);
+            into.extend_from_slice(&lines);
             into.extend_from_slice(Reply::End.line());
         });
     } else if what.starts_with(b" on") {

@@ -2,7 +2,7 @@
 //! description. What takes uniques, and memcached's own answers, are in `tests/cases`.
 
 use super::*;
-use crate::limits::OUTPUT_HIGH_WATER_BYTES;
+use crate::limits::{DETAIL_PACKET_BYTES_MAX, OUTPUT_HIGH_WATER_BYTES};
 use crate::protocol::binary::{HEADER_LEN, MAGIC};
 
 const OPAQUE: [u8; 4] = [0xca, 0xfe, 0, 1];
@@ -365,6 +365,38 @@ fn lists_section_6() {
         client.send(&ask(0x10, b"", group, b""));
         assert_same(&error(0x10, 1, "Not found"), &client.answers());
     }
+}
+
+/// A dump is one packet, and so has a bound; the text protocol's has none.
+#[test]
+fn a_long_detail_dump_is_refused_section_2() {
+    let shared = plain();
+    let mut client = Client::new(&shared);
+    let mut text = Client::new(&shared);
+    text.check("stats detail on\r\n", "OK\r\n");
+    let gets =
+        |from: usize| (0..1000).map(move |n| format!("get p{:05}:x\r\n", from + n)).collect();
+    let dump = |client: &mut Client| {
+        client.send(&ask(0x10, b"", "detail dump", b""));
+        client.answers()
+    };
+    let mut compared = 0;
+    for thousand in 0..8 {
+        let gets: String = gets(thousand * 1000);
+        text.send(gets.as_bytes());
+        text.answers();
+        let answer = dump(&mut client);
+        if answer.len() < DETAIL_PACKET_BYTES_MAX / 2 {
+            continue;
+        }
+        text.send(b"stats detail dump\r\n");
+        let lines = text.answers();
+        assert!(lines.len() <= DETAIL_PACKET_BYTES_MAX + 5);
+        assert!(answer.windows(lines.len()).any(|window| window == lines));
+        compared += 1;
+    }
+    assert!(compared > 0);
+    assert_same(&error(0x10, 0x82, "Out of memory generating stats"), &dump(&mut client));
 }
 
 #[test]
