@@ -5,6 +5,8 @@
 //! is larger becomes a chain of such chunks, so that no class is too coarse and none is huge.
 #![forbid(unsafe_code)]
 
+use super::Store;
+
 /// A slab class, `1..=count`; 0 names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ClassId(pub u8);
@@ -70,6 +72,18 @@ impl Sizes {
     /// All classes, smallest first.
     pub(super) fn all(&self) -> impl Iterator<Item = ClassId> + use<> {
         (1..=self.largest().0).map(ClassId)
+    }
+}
+
+impl Store {
+    /// Bytes of the largest chunks; a larger value is a chain of such.
+    pub fn chunk_bytes_max(&self) -> usize {
+        self.sizes.chunk_bytes(self.sizes.largest())
+    }
+
+    /// Whether the store has a slab class of this number.
+    pub fn has_class(&self, class: u8) -> bool {
+        (1..=self.sizes.largest().0).contains(&class)
     }
 }
 

@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 
 use std::ops::AddAssign;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
+use super::class::ClassId;
+use crate::clock::Secs;
 
 /// What one shard counts beside its classes.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +168,76 @@ impl AddAssign<&ClassCounters> for Class {
 }
 
 impl Store {
+    /// Sums over all shards.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            limit_maxbytes: self.limit_bytes.load(Relaxed) as u64,
+            slab_global_page_pool: self.arena.limit_pages().saturating_sub(self.arena.taken_pages())
+                as u64,
+            ..Totals::default()
+        };
+        let page_bytes = self.arena.page_bytes();
+        let mut buckets = 0;
+        for shard in &self.shards {
+            let shard = shard.lock();
+            buckets += shard.index.buckets();
+            totals.hash_bytes += (shard.index.pages() * page_bytes) as u64;
+            totals.total_malloced += ((shard.pages_held - shard.index.pages()) * page_bytes) as u64;
+            totals.curr_items += shard.index.items() as u64;
+            totals.bytes += shard.counters.bytes;
+            totals.total_items += shard.counters.total_items;
+            totals.slabs_moved += shard.counters.pages_moved;
+            totals.rescues += shard.counters.rescues;
+            totals.chunk_rescues += shard.counters.chunk_rescues;
+            for class in &shard.classes {
+                totals.evictions += class.evicted;
+                totals.evicted_unfetched += class.evicted_unfetched;
+                totals.evicted_active += class.evicted_active;
+                totals.direct_reclaims += class.direct_reclaims;
+                totals.expired_unfetched += class.expired_unfetched;
+                totals.reclaimed += class.reclaimed;
+                totals.crawler_reclaimed += class.crawler_reclaimed;
+                totals.crawler_items_checked += class.crawler_items_checked;
+            }
+        }
+        totals.crawler_rounds = self.crawler.rounds();
+        totals.hash_power_level = buckets.ilog2();
+        totals
+    }
+
+    /// Statistics of each slab class that has pages or items, in class order.
+    pub fn classes(&self, now: Secs) -> Vec<Class> {
+        let page_bytes = self.arena.page_bytes() as u64;
+        let mut classes: Vec<Class> = self
+            .sizes
+            .all()
+            .map(|class| {
+                let chunk_size = self.sizes.chunk_bytes(class) as u64;
+                Class {
+                    id: class.0,
+                    chunk_size,
+                    chunks_per_page: page_bytes / chunk_size,
+                    ..Class::default()
+                }
+            })
+            .collect();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            for class in &mut classes {
+                let id = ClassId(class.id);
+                *class += &shard.classes[usize::from(class.id)];
+                class.total_pages += shard.slab.pages(id).len() as u64;
+                class.free_chunks += shard.slab.free_chunks(id) as u64;
+                class.age = class.age.max(shard.age(id, now));
+            }
+        }
+        for class in &mut classes {
+            class.used_chunks = class.total_pages * class.chunks_per_page - class.free_chunks;
+        }
+        classes.retain(|class| class.total_pages > 0 || class.number > 0);
+        classes
+    }
+
     /// `stats reset`: events become 0, what is held stays.
     pub fn reset_stats(&self) {
         self.crawler.reset();

@@ -159,16 +159,6 @@ impl Store {
         }
         false
     }
-
-    /// Bytes of the largest chunks; a larger value is a chain of such.
-    pub fn chunk_bytes_max(&self) -> usize {
-        self.sizes.chunk_bytes(self.sizes.largest())
-    }
-
-    /// Whether the store has a slab class of this number.
-    pub fn has_class(&self, class: u8) -> bool {
-        (1..=self.sizes.largest().0).contains(&class)
-    }
 }
 
 impl Shard {
