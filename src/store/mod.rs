@@ -8,7 +8,8 @@
 //!
 //! A key's hash chooses its shard; this module locks it, and the shard's code is plain `&mut self`
 //! (`shard`). Shards share the arena alone. A thread holds one shard's lock at a time, and inside
-//! it at most the arena's pool lock: there is no other order.
+//! it at most one of two leaves, the arena's pool lock or the watchers' ([`Hub`]): there is no
+//! other order. See docs/store.md.
 //!
 //! Bytes and queues are drawn in `item` and docs/store.md. The store knows no protocol: what a
 //! client sees of a [`Miss`], a [`Refusal`] or an [`Outcome`] is `session`'s business.
