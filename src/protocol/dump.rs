@@ -7,6 +7,7 @@
 use itoa::{Buffer, Integer};
 
 use crate::protocol::meta::push_key;
+use crate::watch::uri_encode;
 
 /// What metadump tells of an item, beside its key.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +31,8 @@ pub struct Metadata {
 /// Appends a line of `lru_crawler metadump`. Its end is LF alone, with a space before it.
 pub fn metadump_line(into: &mut Vec<u8>, key: &[u8], item: &Metadata) {
     into.extend_from_slice(b"key=");
-    uri_encode(into, key);
+    // Writing to memory does not fail.
+    let _ok = uri_encode(key, into);
     number(into, b" exp=", item.expires_at.unwrap_or(-1));
     number(into, b" la=", item.accessed_at);
     number(into, b" cas=", item.cas);
@@ -69,19 +71,6 @@ pub fn cachedump_line(
 fn number(into: &mut Vec<u8>, before: &[u8], number: impl Integer) {
     into.extend_from_slice(before);
     into.extend_from_slice(Buffer::new().format(number).as_bytes());
-}
-
-/// Appends `bytes` with all that is not unreserved in a URI (RFC 3986, section 2.3) as `%XX`.
-pub fn uri_encode(into: &mut Vec<u8>, bytes: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            into.push(byte);
-        } else {
-            let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
-            into.extend_from_slice(&[b'%', high, low]);
-        }
-    }
 }
 
 #[cfg(test)]

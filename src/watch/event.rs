@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::Classes;
+use super::{Classes, uri_encode};
 
 /// Something that a watcher can be told of. Keys are as the client wrote them, sizes are those of
 /// values in bytes, classes are slab classes (0: none), descriptors are those of connections.
@@ -150,24 +150,24 @@ impl Event<'_> {
         match *self {
             Event::ItemGet { key, status, class, descriptor, size } => {
                 into.write_all(b"type=item_get key=")?;
-                uri(key, into)?;
+                uri_encode(key, into)?;
                 writeln!(into, " status={status} clsid={class} cfd={descriptor} size={size}")
             }
             Event::ItemStore { key, status, command, ttl, class, descriptor, size } => {
                 into.write_all(b"type=item_store key=")?;
-                uri(key, into)?;
+                uri_encode(key, into)?;
                 write!(into, " status={status} cmd={command} ttl={ttl} clsid={class}")?;
                 writeln!(into, " cfd={descriptor} size={size}")
             }
             Event::Deleted { key, command, class, size } => {
                 into.write_all(b"type=deleted key=")?;
-                uri(key, into)?;
+                uri_encode(key, into)?;
                 writeln!(into, " cmd={command} clsid={class} size={size}")
             }
             Event::Eviction { key, fetched, ttl, idle_secs, class, size } => {
                 let fetched = if fetched { "yes" } else { "no" };
                 into.write_all(b"type=eviction key=")?;
-                uri(key, into)?;
+                uri_encode(key, into)?;
                 write!(into, " fetch={fetched} ttl={ttl} la={idle_secs}")?;
                 writeln!(into, " clsid={class} size={size}")
             }
@@ -213,18 +213,6 @@ impl CloseReason {
             CloseReason::Shutdown => "shutdown",
         }
     }
-}
-
-/// Writes a key with everything but letters, digits and `-._~` as `%XX`.
-fn uri(key: &[u8], into: &mut impl Write) -> io::Result<()> {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
-    for run in key.chunk_by(|a, b| is_plain(a) && is_plain(b)) {
-        match run {
-            [byte] if !is_plain(byte) => write!(into, "%{byte:02X}")?,
-            plain => into.write_all(plain)?,
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

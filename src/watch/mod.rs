@@ -20,8 +20,11 @@ mod event;
 
 mod hub;
 
+mod uri;
+
 pub use event::{CloseReason, Event, Peer, Transport};
 pub use hub::{Hub, Options, Totals, Wake, Watcher};
+pub use uri::uri_encode;
 
 /// Kinds of events that can be watched, as a set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["limits"]),
     ("buf", &["limits"]),
     ("metrics", &["limits"]),
-    ("protocol", &["buf", "limits", "clock", "metrics"]),
+    ("protocol", &["watch", "buf", "limits", "clock", "metrics"]),
     ("watch", &["limits", "clock"]),
     ("store", &["watch", "buf", "limits", "clock", "metrics"]),
     ("session", &["protocol", "store", "watch", "buf", "limits", "clock", "metrics"]),
