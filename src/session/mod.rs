@@ -61,7 +61,7 @@ use crate::clock::Now;
 use crate::limits::IO_SLICES_MAX;
 use crate::metrics::Counters;
 use crate::protocol::binary::MAGIC;
-use crate::protocol::meta::Verb;
+use crate::protocol::meta::Command;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::store::Value;
 use crate::watch::{Wake, Watcher};
@@ -289,9 +289,9 @@ impl Session {
                 log::trace!("< {}", text.escape_ascii());
                 turn.requests_left -= 1;
                 if len >= LINE_LEN_MIN
-                    && let Some(verb) = Verb::of(text)
+                    && let Some(command) = Command::of(text)
                 {
-                    return self.meta(verb, text, &rest[len..], out, turn).behind(len);
+                    return self.meta(command, text, &rest[len..], out, turn).behind(len);
                 }
                 let command = text::parse(text, len);
                 self.execute(&command, &rest[len..], out, turn).behind(len)

@@ -138,38 +138,16 @@ pub enum Request<'a> {
         exptime: Option<u32>,
     },
     /// A value follows.
-    Store {
-        /// The item.
-        key: &'a [u8],
-        /// Client flags.
-        flags: u32,
-        /// When it expires.
-        exptime: u32,
-        /// The unique that the item must have; 0 is no condition.
-        cas: u64,
-        /// Bytes of the value.
-        value_len: usize,
-    },
+    Store(Store<'a>),
     /// Remove an item.
     Delete {
         /// The item.
         key: &'a [u8],
-        /// As for [`Request::Store`].
+        /// As for [`Store`].
         cas: u64,
     },
     /// Count up or down.
-    Arith {
-        /// The item.
-        key: &'a [u8],
-        /// By how much.
-        delta: u64,
-        /// The number of an item that is made.
-        initial: u64,
-        /// Its exptime; [`NO_INITIAL`]: it is not made.
-        exptime: u32,
-        /// As for [`Request::Store`].
-        cas: u64,
-    },
+    Arith(Arith<'a>),
     /// Remove everything.
     Flush {
         /// When, as an exptime; 0 is now.
@@ -186,6 +164,36 @@ pub enum Request<'a> {
     Version,
     /// Close.
     Quit,
+}
+
+/// What is to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store<'a> {
+    /// The item.
+    pub key: &'a [u8],
+    /// Client flags.
+    pub flags: u32,
+    /// When it expires.
+    pub exptime: u32,
+    /// The unique that the item must have; 0 is no condition.
+    pub cas: u64,
+    /// Bytes of the value.
+    pub value_len: usize,
+}
+
+/// What is to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arith<'a> {
+    /// The item.
+    pub key: &'a [u8],
+    /// By how much.
+    pub delta: u64,
+    /// The number of an item that is made.
+    pub initial: u64,
+    /// Its exptime; [`NO_INITIAL`]: it is not made.
+    pub exptime: u32,
+    /// As for [`Store`].
+    pub cas: u64,
 }
 
 /// The exptime with which counting makes no item (section 4).
@@ -270,22 +278,22 @@ impl Header {
                 Request::Retrieve { key, exptime: Some(u32_at(extras, 0)) }
             }
             Verb::Set | Verb::Add | Verb::Replace | Verb::Append | Verb::Prepend => {
-                Request::Store {
+                Request::Store(Store {
                     key,
                     flags: u32_at(extras, 0),
                     exptime: u32_at(extras, 4),
                     cas,
                     value_len: (self.body_len - self.front_len()) as usize,
-                }
+                })
             }
             Verb::Delete => Request::Delete { key, cas },
-            Verb::Increment | Verb::Decrement => Request::Arith {
+            Verb::Increment | Verb::Decrement => Request::Arith(Arith {
                 key,
                 delta: u64_at(extras, 0),
                 initial: u64_at(extras, 8),
                 exptime: u32_at(extras, 16),
                 cas,
-            },
+            }),
             Verb::Flush => Request::Flush { delay: u32_at(extras, 0) },
             Verb::Stat => Request::Stat { group: key },
             Verb::Version => Request::Version,

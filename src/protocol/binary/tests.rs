@@ -89,10 +89,12 @@ fn requests_with_numbers_and_values_section_3() {
         (0x12, Verb::Add),
         (0x13, Verb::Replace),
     ] {
-        let request = Request::Store { key, flags: 7, exptime: u32::MAX, cas: CAS, value_len: 5 };
+        let request =
+            Request::Store(Store { key, flags: 7, exptime: u32::MAX, cas: CAS, value_len: 5 });
         let tag = tag(opcode, verb, opcode > 0x10);
         check(&packet(opcode, &extras, key, b"value"), tag, request, 5);
-        let request = Request::Store { key, flags: 7, exptime: u32::MAX, cas: CAS, value_len: 0 };
+        let request =
+            Request::Store(Store { key, flags: 7, exptime: u32::MAX, cas: CAS, value_len: 0 });
         check(&packet(opcode, &extras, key, b""), tag, request, 0);
     }
     for (opcode, verb, is_quiet) in [
@@ -101,7 +103,7 @@ fn requests_with_numbers_and_values_section_3() {
         (0x19, Verb::Append, true),
         (0x1a, Verb::Prepend, true),
     ] {
-        let request = Request::Store { key, flags: 0, exptime: 0, cas: CAS, value_len: 3 };
+        let request = Request::Store(Store { key, flags: 0, exptime: 0, cas: CAS, value_len: 3 });
         check(&packet(opcode, b"", key, b"end"), tag(opcode, verb, is_quiet), request, 3);
     }
     let extras: Vec<u8> = (1..=20).collect();
@@ -111,13 +113,13 @@ fn requests_with_numbers_and_values_section_3() {
         (0x15, Verb::Increment),
         (0x16, Verb::Decrement),
     ] {
-        let request = Request::Arith {
+        let request = Request::Arith(Arith {
             key,
             delta: 0x0102_0304_0506_0708,
             initial: 0x090a_0b0c_0d0e_0f10,
             exptime: 0x1112_1314,
             cas: CAS,
-        };
+        });
         check(&packet(opcode, &extras, key, b""), tag(opcode, verb, opcode > 0x10), request, 0);
     }
 }
@@ -221,8 +223,8 @@ fn extreme_headers() {
                 let read = read(&bytes);
                 assert_ne!(read, Packet::Partial);
                 assert!(alone == Packet::Partial || alone == read);
-                if let Packet::Whole { request: Request::Store { value_len, .. }, len, .. } = read {
-                    assert_eq!(len + value_len, HEADER_LEN + body_len as usize);
+                if let Packet::Whole { request: Request::Store(store), len, .. } = read {
+                    assert_eq!(len + store.value_len, HEADER_LEN + body_len as usize);
                 }
             }
         }

@@ -27,6 +27,15 @@ const TOKENS_MAX: usize = 20;
 
 /// The commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// `mn`
+    Noop,
+    /// Those about an item.
+    Keyed(Verb),
+}
+
+/// The commands about an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `mg`
     Get,
@@ -36,27 +45,25 @@ pub enum Verb {
     Delete,
     /// `ma`
     Arith,
-    /// `mn`
-    Noop,
     /// `me`
     Debug,
 }
 
-impl Verb {
+impl Command {
     /// The command that a line without its terminator begins with, if it is one of these.
-    pub fn of(text: &[u8]) -> Option<Verb> {
+    pub fn of(text: &[u8]) -> Option<Command> {
         let (b'm', letter, None | Some(b' ')) = (*text.first()?, *text.get(1)?, text.get(2)) else {
             return None;
         };
-        match letter {
-            b'g' => Some(Verb::Get),
-            b's' => Some(Verb::Set),
-            b'd' => Some(Verb::Delete),
-            b'a' => Some(Verb::Arith),
-            b'n' => Some(Verb::Noop),
-            b'e' => Some(Verb::Debug),
-            _ => None,
-        }
+        Some(Command::Keyed(match letter {
+            b'g' => Verb::Get,
+            b's' => Verb::Set,
+            b'd' => Verb::Delete,
+            b'a' => Verb::Arith,
+            b'e' => Verb::Debug,
+            b'n' => return Some(Command::Noop),
+            _ => return None,
+        }))
     }
 }
 
@@ -80,7 +87,7 @@ pub struct Refused {
     pub block_len: u64,
 }
 
-/// Reads a line of `verb`, which is not [`Verb::Noop`]: `text` without its terminator.
+/// Reads a line of `verb`: `text` without its terminator.
 pub fn parse(verb: Verb, text: &[u8]) -> Result<Request<'_>, Refused> {
     let tokens = Tokens::split(text);
     let (at_flags, value_len) = match verb {
@@ -145,17 +152,17 @@ mod tests {
 
     #[track_caller]
     fn check_refused(line: &str, error: Reply, block_len: u64) {
-        let verb = Verb::of(line.as_bytes()).expect("a meta command");
+        let Some(Command::Keyed(verb)) = Command::of(line.as_bytes()) else { panic!("{line}") };
         let refused = parse(verb, line.as_bytes()).expect_err(line);
         assert_eq!(refused, Refused { error, block_len }, "{line}");
     }
 
     #[test]
     fn verbs_section_1() {
-        assert_eq!(Verb::of(b"mg a"), Some(Verb::Get));
-        assert_eq!(Verb::of(b"mn"), Some(Verb::Noop));
+        assert_eq!(Command::of(b"mg a"), Some(Command::Keyed(Verb::Get)));
+        assert_eq!(Command::of(b"mn"), Some(Command::Noop));
         for line in ["", "m", "mx a", "mga", "MG a", " mg a", "mg\ta", "me\0"] {
-            assert_eq!(Verb::of(line.as_bytes()), None, "{line}");
+            assert_eq!(Command::of(line.as_bytes()), None, "{line}");
         }
     }
 

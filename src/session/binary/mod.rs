@@ -11,7 +11,7 @@ mod store;
 
 use crate::metrics::Counter;
 use crate::protocol::binary::response::{self, Head, Status};
-use crate::protocol::binary::{self, NO_INITIAL, Packet, Request, Tag, Verb};
+use crate::protocol::binary::{self, Arith, NO_INITIAL, Packet, Request, Tag, Verb};
 use crate::session::execute::{count_delete, count_sum};
 use crate::session::retrieve::{copied_len, copy_or_pin, look_up};
 use crate::session::{Output, Session, Step, Turn, Want, admin, pause};
@@ -29,7 +29,7 @@ impl Session {
             Packet::Whole { tag, request, len } => {
                 log::trace!("< {}", rest[..len].escape_ascii());
                 turn.requests_left -= 1;
-                self.obey(tag, &request, &rest[len..], out, turn).behind(len)
+                self.obey(tag, request, &rest[len..], out, turn).behind(len)
             }
             Packet::Partial => Step::wait(Want::Input),
             Packet::Refused { tag, status, len } => {
@@ -48,16 +48,16 @@ impl Session {
     fn obey(
         &mut self,
         tag: Tag,
-        request: &Request<'_>,
+        request: Request<'_>,
         data: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
-        match *request {
+        match request {
             Request::Retrieve { key, exptime } => retrieve(tag, key, exptime, out, turn),
-            Request::Store { .. } => return self.store_packet(tag, request, data, out, turn),
+            Request::Store(store) => return self.store_packet(tag, &store, data, out, turn),
             Request::Delete { key, cas } => tell_done(tag, delete(key, cas, turn), out),
-            Request::Arith { .. } => arith(tag, request, out, turn),
+            Request::Arith(request) => arith(tag, &request, out, turn),
             Request::Flush { delay } => tell_done(tag, flush(delay, turn), out),
             Request::Stat { group } => stats::answer(tag, group, out, turn),
             Request::Noop => response::done(out.bytes(), tag, 0),
@@ -91,8 +91,14 @@ fn retrieve(tag: Tag, key: &[u8], exptime: Option<u32>, out: &mut Output, turn: 
     let touch = exptime.map(|exptime| turn.now.expiry_unsigned(exptime));
     let shown_key = if matches!(tag.verb, Verb::GetK | Verb::GatK) { key } else { b"" };
     let is_hit = look_up(key, touch, turn, |hit| show(tag, shown_key, hit, out));
-    if is_hit || tag.is_quiet {
-    } else if shown_key.is_empty() {
+    if !is_hit && !tag.is_quiet {
+        tell_missing(tag, shown_key, out);
+    }
+}
+
+/// Appends that there is no item.
+fn tell_missing(tag: Tag, shown_key: &[u8], out: &mut Output) {
+    if shown_key.is_empty() {
         refuse(tag, Status::NotFound, out);
     } else {
         response::missing(out.bytes(), tag, shown_key);
@@ -133,8 +139,8 @@ fn delete(key: &[u8], cas: u64, turn: &Turn<'_>) -> Result<(), Status> {
 }
 
 /// Increment and decrement.
-fn arith(tag: Tag, request: &Request<'_>, out: &mut Output, turn: &Turn<'_>) {
-    let Request::Arith { key, delta, initial, exptime, cas } = *request else { return };
+fn arith(tag: Tag, request: &Arith<'_>, out: &mut Output, turn: &Turn<'_>) {
+    let Arith { key, delta, initial, exptime, cas } = *request;
     let direction = if tag.verb == Verb::Increment { Direction::Incr } else { Direction::Decr };
     let store = &turn.shared.store;
     let key = store.key(key);

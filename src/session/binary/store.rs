@@ -3,7 +3,7 @@
 
 use super::{condition, refuse};
 use crate::protocol::binary::response::{self, Status};
-use crate::protocol::binary::{Request, Tag, Verb};
+use crate::protocol::binary::{Store, Tag, Verb};
 use crate::session::value::{Storing, Then, Told};
 use crate::session::{Output, Session, Step, Turn};
 use crate::store::{Meta, Mode, Outcome, Refusal, Terms};
@@ -13,14 +13,12 @@ impl Session {
     pub(super) fn store_packet(
         &mut self,
         tag: Tag,
-        request: &Request<'_>,
+        request: &Store<'_>,
         data: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
-        let Request::Store { key, flags, exptime, cas, value_len } = *request else {
-            return Step::on(0);
-        };
+        let Store { key, flags, exptime, cas, value_len } = *request;
         turn.shared.prefixes.set(key);
         // Items without a unique have none that could be named (`-C`).
         let compare = condition(cas).filter(|_| turn.shared.options.cas);

@@ -13,7 +13,7 @@ use itoa::Buffer;
 
 use crate::clock::{Expiry, Secs};
 use crate::protocol::Reply;
-use crate::protocol::meta::{self, Flags, Key, Refused, Verb, push_key};
+use crate::protocol::meta::{self, Command, Flags, Key, Refused, Verb, push_key};
 use crate::session::value::answer;
 use crate::session::{Output, Session, Step, Turn};
 
@@ -23,16 +23,16 @@ impl Session {
     /// A line of the meta protocol, `text` without its terminator; `data` follows it.
     pub(super) fn meta(
         &mut self,
-        verb: Verb,
+        command: Command,
         text: &[u8],
         data: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
-        if verb == Verb::Noop {
+        let Command::Keyed(verb) = command else {
             out.push(b"MN\r\n");
             return Step::on(0);
-        }
+        };
         let request = match meta::parse(verb, text) {
             Ok(request) => request,
             Err(Refused { error, block_len: 0 }) => {
@@ -48,7 +48,7 @@ impl Session {
             Verb::Get => get::execute(&request, out, turn),
             Verb::Delete => delete::execute(&request, out, turn),
             Verb::Arith => arith::execute(&request, out, turn),
-            Verb::Debug | Verb::Noop => {
+            Verb::Debug => {
                 get::describe(&request.key, out, turn);
                 Ok(())
             }
