@@ -112,7 +112,8 @@ pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 pub const DATAGRAM_ANSWERS_MAX_BYTES: usize = (1 << 20) + 4096;
 
 /// Descriptors that `stats conns` is gathered for at a time: some 0.3 ms of a worker that has them
-/// all, some 20 kB of lines. A client that does not read holds no more of the list than that.
+/// all, however many it has beside them, and some 20 kB of lines. A client that does not read holds
+/// no more of the list than that.
 pub const CONNS_PORTION: i32 = 128;
 
 /// Clients that may `watch` at a time (memcached's own bound; text, section 7).

@@ -7,10 +7,12 @@
 //! ```
 //!
 //! A gather goes for [`CONNS_PORTION`] descriptors only, and the next one is asked for when the
-//! client has read what the last one gave. So nobody is held up for longer than a portion takes, and a
-//! client that does not read holds a portion. Connections that come and go meanwhile may be missed.
+//! client has read what the last one gave. Each worker finds its own by their order
+//! ([`Part::wanted`]). So nobody is held up for longer than a portion takes, and a client that does
+//! not read holds a portion. Connections that come and go meanwhile may be missed.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 use std::os::fd::RawFd;
@@ -88,6 +90,17 @@ impl Gather {
 }
 
 impl Part<'_> {
+    /// Of places in the order of their descriptors, those that have to be added: the ones that were
+    /// asked for, and the next one behind them.
+    pub(super) fn wanted<'a>(
+        &self,
+        by_descriptor: &'a BTreeMap<RawFd, usize>,
+    ) -> impl Iterator<Item = usize> + use<'a> {
+        let asked = by_descriptor.range(self.descriptors.clone());
+        let behind = by_descriptor.range(self.descriptors.end..).take(1);
+        asked.chain(behind).map(|(_, place)| *place)
+    }
+
     /// Adds the lines about one descriptor, if it is one that was asked for.
     pub(super) fn add(&mut self, descriptor: RawFd, lines: impl FnOnce(&mut Entry<'_>)) {
         if self.descriptors.contains(&descriptor) {
@@ -146,6 +159,29 @@ mod tests {
         let descriptors = [10, 20, 30, end - 1];
         let want: String = descriptors.iter().map(|fd| format!("STAT {fd}:state x\r\n")).collect();
         assert_eq!((lines, next), (want, Some(end)));
+    }
+
+    #[test]
+    fn a_portion_looks_at_no_more_than_it_lists() {
+        let (_poll, mailbox, _mail) = mailbox();
+        let order: BTreeMap<RawFd, usize> = (0..20_000).map(|fd| (fd * 3, fd as usize)).collect();
+        let (mut from, mut looks) = (0, 0);
+        loop {
+            let gather = Gather::new(from, 1, mailbox.clone(), 0);
+            gather.answer(|part| {
+                let wanted: Vec<usize> = part.wanted(&order).collect();
+                assert!(wanted.len() <= CONNS_PORTION as usize + 1);
+                looks += wanted.len();
+                for place in wanted {
+                    part.add(place as RawFd * 3, |entry| entry.line("state", "x"));
+                }
+            });
+            let Some(next) = gather.portion().next else { break };
+            assert!(next > from && next % 3 == 0);
+            from = next;
+        }
+        // Each once, and once more what stands first in the next portion.
+        assert!((20_000..21_000).contains(&looks), "{looks}");
     }
 
     #[test]

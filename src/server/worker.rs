@@ -5,8 +5,9 @@
 //! is not in it, so an entry is never stale. Nothing here blocks but the poll.
 #![forbid(unsafe_code)]
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
@@ -61,6 +62,8 @@ struct Worker {
     /// Connections handed over and not yet closed.
     load: Arc<AtomicUsize>,
     conns: Slab<Conn>,
+    /// The places of connections, in the order in which they are listed.
+    by_descriptor: BTreeMap<RawFd, usize>,
     udp: Vec<Udp>,
     peers: Peers,
     /// Lists of connections that it has to add its own to.
@@ -139,6 +142,7 @@ pub(super) fn start(
         idle_timeout_secs: options.idle_timeout_secs,
         load: Arc::clone(&load),
         conns: Slab::new(),
+        by_descriptor: BTreeMap::new(),
         udp,
         peers: Peers::default(),
         gathers: VecDeque::new(),
@@ -254,7 +258,9 @@ impl Worker {
             let now = self.now.secs;
             gather.answer(|part| {
                 self.udp.iter().for_each(|udp| udp.list(part, now));
-                self.conns.iter().for_each(|(_, conn)| conn.list(part, now));
+                for index in part.wanted(&self.by_descriptor) {
+                    self.conns[index].list(part, now);
+                }
             });
         }
     }
@@ -263,6 +269,7 @@ impl Worker {
         let entry = self.conns.vacant_entry();
         let index = entry.key();
         let conn = entry.insert(Conn::new(stream, protocol, self.now.secs));
+        self.by_descriptor.insert(conn.stream().as_raw_fd(), index);
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
         if log::log_enabled!(log::Level::Trace) {
@@ -374,6 +381,7 @@ impl Worker {
 
     fn close(&mut self, index: usize, end: &End) {
         let mut conn = self.conns.remove(index);
+        self.by_descriptor.remove(&conn.stream().as_raw_fd());
         self.asked.remove(&index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
         conn.release(&mut self.pool);
