@@ -1,13 +1,12 @@
-//! Binding: which addresses, which socket options, and what to say when it fails.
+//! Sockets that accept connections, and with which options they are opened.
 //!
-//! Options, section 4: each address of an element of `-l` is tried, one success is enough, and an
-//! element without any fails the start. memcached also sets SO_LINGER to reset connections on
-//! close; this server does not, since that destroys answers on their way.
+//! memcached also sets SO_LINGER to reset connections on close; this server does not, since that
+//! destroys answers on their way.
 #![forbid(unsafe_code)]
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -15,13 +14,13 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::addresses::{self, Transport};
 use super::gather::Part;
 use super::stream::Stream;
-use super::{Listen, Options, Port, StartError, os_text};
+use super::{Options, StartError, os_text};
 use crate::clock::Now;
 use crate::session::Protocol;
 
@@ -34,7 +33,7 @@ pub(super) enum Listener {
     Unix(UnixListener, SocketFile, Protocol),
     /// Refuses with these errors, last first, before it accepts.
     #[cfg(test)]
-    Faulty(std::cell::RefCell<Vec<Errno>>, Box<Listener>),
+    Faulty(std::cell::RefCell<Vec<nix::errno::Errno>>, Box<Listener>),
 }
 
 /// The file of a unix socket; dropping it removes the file if it is still the one that was bound.
@@ -154,155 +153,45 @@ pub(super) fn bind(options: &Options) -> Result<Vec<Listener>, StartError> {
         })?;
         return Ok(vec![listener]);
     }
-    let port = match options.port {
-        Port::Off => return Ok(Vec::new()),
-        Port::Any => 0,
-        Port::Number(port) => port,
-    };
-    if options.listen.is_empty() {
-        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let wanted = Wanted::of(options, None);
-        return bind_element(&loopback.map(|ip| SocketAddr::new(ip, port)), wanted).map_err(
-            |err| StartError::os(format!("failed to listen on TCP port {port}: {}", os_text(&err))),
-        );
-    }
-    let mut listeners = Vec::new();
-    for element in &options.listen {
-        let bound = resolve(element, port)
-            .and_then(|addresses| {
-                let wanted = Wanted::of(options, element.protocol);
-                bind_element(&addresses, wanted).map_err(|err| os_text(&err))
-            })
-            .map_err(|reason| {
-                let list = list(&options.listen);
-                StartError::os(format!("failed to listen on one of interface(s) {list}: {reason}"))
-            })?;
-        listeners.extend(bound);
-    }
-    Ok(listeners)
+    addresses::bind(&Tcp { backlog: options.backlog }, options.port, options)
 }
 
 /// What is asked of a TCP listener beside its address.
-#[derive(Clone, Copy)]
-struct Wanted {
+struct Tcp {
     backlog: u32,
-    protocol: Protocol,
 }
 
-impl Wanted {
-    /// `own` is the protocol of an element of `-l` that names one.
-    fn of(options: &Options, own: Option<Protocol>) -> Wanted {
-        Wanted { backlog: options.backlog, protocol: own.unwrap_or(options.protocol) }
-    }
-}
+impl Transport for Tcp {
+    type Bound = Listener;
 
-/// `-l` as it was given.
-pub(super) fn list(elements: &[Listen]) -> String {
-    let names: Vec<String> = elements
-        .iter()
-        .map(|element| match element.port {
-            Some(port) if element.host.contains(':') => format!("[{}]:{port}", element.host),
-            Some(port) => format!("{}:{port}", element.host),
-            None => element.host.clone(),
-        })
-        .collect();
-    names.join(",")
-}
+    const NAME: &'static str = "TCP";
 
-pub(super) fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let port = element.port.unwrap_or(port);
-    if element.host == "*" {
-        let all = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        return Ok(all.map(|ip| SocketAddr::new(ip, port)).into());
-    }
-    let addresses = (element.host.as_str(), port).to_socket_addrs();
-    addresses
-        .map(Iterator::collect)
-        .map_err(|err| format!("getaddrinfo({}): {}", element.host, os_text(&err)))
-}
+    const LEAVES_OUT_TAKEN: bool = true;
 
-/// Binds all of `addresses` that can be had, at least one. Where any port will do, they get the
-/// same one if that is possible.
-fn bind_element(addresses: &[SocketAddr], wanted: Wanted) -> io::Result<Vec<Listener>> {
-    const SAME_PORT_TRIES: usize = 8;
-
-    if addresses.iter().all(|address| address.port() == 0) {
-        for _ in 0..SAME_PORT_TRIES {
-            let bound = bind_each(addresses, wanted, SharePort::Yes)?;
-            if bound.len() == addresses.len() {
-                return Ok(bound);
-            }
+    /// TCP_NODELAY and SO_KEEPALIVE are set here, since accepted sockets inherit them: that saves
+    /// two system calls a connection.
+    fn bind(&self, address: SocketAddr, protocol: Protocol) -> io::Result<Listener> {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
         }
+        socket.set_keepalive(true)?;
+        // Urgent data would end a read early, which is taken for the end of what there is.
+        socket.set_out_of_band_inline(true)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(backlog_arg(self.backlog))?;
+        let listener = TcpListener::from_std(socket.into());
+        let address = listener.local_addr()?;
+        Ok(Listener::Tcp(listener, address, protocol))
     }
-    bind_each(addresses, wanted, SharePort::No)
-}
 
-/// Whether a port that the system chose for one address is wanted for the next ones too.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SharePort {
-    Yes,
-    No,
-}
-
-fn bind_each(
-    addresses: &[SocketAddr],
-    wanted: Wanted,
-    share: SharePort,
-) -> io::Result<Vec<Listener>> {
-    let mut bound: Vec<Listener> = Vec::new();
-    let mut refused = Vec::new();
-    for address in addresses {
-        let mut address = *address;
-        if share == SharePort::Yes
-            && let Some(first) = bound.first().and_then(Listener::address)
-        {
-            address.set_port(first.port());
-        }
-        match bind_tcp(address, wanted) {
-            Ok(listener) => bound.push(listener),
-            Err(err) if is_skippable(&err) => refused.push((address, err)),
-            Err(err) => return Err(err),
-        }
+    fn address(bound: &Listener) -> SocketAddr {
+        bound.address().expect("a TCP listener has an address")
     }
-    if bound.is_empty() {
-        let nothing = || io::Error::from(io::ErrorKind::AddrNotAvailable);
-        return Err(refused.pop().map_or_else(nothing, |(_, err)| err));
-    }
-    for (address, err) in refused {
-        // The loopback of a family that this machine does not have is nobody's loss.
-        let in_use = err.kind() == io::ErrorKind::AddrInUse && share == SharePort::No;
-        let level = if in_use { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "not listening on {address}: {}", os_text(&err));
-    }
-    Ok(bound)
-}
-
-pub(super) fn is_skippable(err: &io::Error) -> bool {
-    matches!(
-        err.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EADDRINUSE | Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT)
-    )
-}
-
-/// TCP_NODELAY and SO_KEEPALIVE are set here, since accepted sockets inherit them: that saves two
-/// system calls a connection.
-fn bind_tcp(address: SocketAddr, wanted: Wanted) -> io::Result<Listener> {
-    let socket =
-        Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_keepalive(true)?;
-    // Urgent data would end a read early, which is taken for the end of what there is.
-    socket.set_out_of_band_inline(true)?;
-    socket.set_tcp_nodelay(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(backlog_arg(wanted.backlog))?;
-    let listener = TcpListener::from_std(socket.into());
-    let address = listener.local_addr()?;
-    Ok(Listener::Tcp(listener, address, wanted.protocol))
 }
 
 fn bind_unix(path: &Path, options: &Options) -> io::Result<Listener> {
@@ -344,6 +233,7 @@ fn backlog_arg(backlog: u32) -> i32 {
 mod tests {
     use super::*;
     use crate::server::tests::options;
+    use crate::server::{Listen, Port};
 
     fn port_of(listener: &Listener) -> u16 {
         listener.address().expect("TCP").port()

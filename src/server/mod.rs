@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod acceptor;
+mod addresses;
 mod announce;
 mod buffers;
 mod conn;

@@ -5,15 +5,15 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
 use socket2::{Domain, Socket, Type};
 
 use super::Udp;
 use crate::clock::Secs;
-use crate::server::listener::{is_skippable, list, resolve};
-use crate::server::{Options, Port, StartError, os_text};
+use crate::server::addresses::{self, Transport};
+use crate::server::{Options, StartError};
 use crate::session::Protocol;
 
 /// The sockets of one address, one for each worker.
@@ -47,89 +47,58 @@ impl Bound {
 
 /// Opens every socket that `options` ask for; with `-s` there is none.
 pub(in crate::server) fn bind(options: &Options) -> Result<Vec<Bound>, StartError> {
-    let port = match options.udp_port {
-        _ if options.unix_socket.is_some() => return Ok(Vec::new()),
-        Port::Off => return Ok(Vec::new()),
-        Port::Any => 0,
-        Port::Number(port) => port,
-    };
-    if options.listen.is_empty() {
-        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let addresses = loopback.map(|ip| SocketAddr::new(ip, port));
-        return bind_element(&addresses, options.protocol, options.threads).map_err(|err| {
-            StartError::os(format!("failed to listen on UDP port {port}: {}", os_text(&err)))
-        });
+    if options.unix_socket.is_some() {
+        return Ok(Vec::new());
     }
-    let mut all = Vec::new();
-    for element in &options.listen {
-        let failed = |reason: String| {
-            let list = list(&options.listen);
-            StartError::os(format!("failed to listen on one of interface(s) {list}: {reason}"))
-        };
-        let addresses = resolve(element, port).map_err(failed)?;
-        check_public(&addresses, options)?;
-        let protocol = element.protocol.unwrap_or(options.protocol);
-        let bound = bind_element(&addresses, protocol, options.threads);
-        all.extend(bound.map_err(|err| failed(os_text(&err)))?);
-    }
-    Ok(all)
+    let sockets = Sockets { count: options.threads, public: options.udp_public };
+    addresses::bind(&sockets, options.udp_port, options)
 }
 
-/// A cache that answers anybody's datagrams answers those with a false sender's address, many times
-/// as long as they are: nobody is to offer that by accident.
-fn check_public(addresses: &[SocketAddr], options: &Options) -> Result<(), StartError> {
-    let open = addresses.iter().find(|address| !address.ip().is_loopback());
-    match open {
-        Some(address) if !options.udp_public => Err(StartError::usage(format!(
-            "-U: {address} can be reached from other machines, which could make this server flood \
-             others. Listen on loopback only (-l), leave -U out, or allow it with -o udp_public"
-        ))),
-        _ => Ok(()),
-    }
+/// What is asked of the sockets of an address.
+struct Sockets {
+    count: usize,
+    public: bool,
 }
 
-/// Binds all of `addresses` that can be had, at least one; where any port will do, to the same one
-/// if that is possible.
-fn bind_element(
-    addresses: &[SocketAddr],
-    protocol: Protocol,
-    threads: usize,
-) -> io::Result<Vec<Bound>> {
-    let mut all: Vec<Bound> = Vec::new();
-    let mut refused = None;
-    for address in addresses {
-        let mut address = *address;
-        if let Some(first) = all.first().filter(|_| address.port() == 0) {
-            address.set_port(first.address.port());
-        }
-        match bind_one(address, threads) {
-            Ok((address, sockets)) => all.push(Bound { address, protocol, sockets }),
-            Err(err) if is_skippable(&err) => {
-                log::debug!("no UDP on {address}: {}", os_text(&err));
-                refused = Some(err);
-            }
-            Err(err) => return Err(err),
+impl Transport for Sockets {
+    type Bound = Bound;
+
+    const NAME: &'static str = "UDP";
+
+    const LEAVES_OUT_TAKEN: bool = true;
+
+    /// A cache that answers anybody's datagrams answers those with a false sender's address, many
+    /// times as long as they are: nobody is to offer that by accident.
+    fn check(&self, addresses: &[SocketAddr]) -> Result<(), StartError> {
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        match open {
+            Some(address) if !self.public => Err(StartError::usage(format!(
+                "-U: {address} can be reached from other machines, which could make this server \
+                 flood others. Listen on loopback only (-l), leave -U out, or allow it with -o \
+                 udp_public"
+            ))),
+            _ => Ok(()),
         }
     }
-    if all.is_empty() {
-        return Err(refused.unwrap_or(io::ErrorKind::AddrNotAvailable.into()));
-    }
-    Ok(all)
-}
 
-fn bind_one(address: SocketAddr, threads: usize) -> io::Result<(SocketAddr, Vec<UdpSocket>)> {
-    let first = socket(address)?;
-    first.bind(&address.into())?;
-    first.set_reuse_port(true)?;
-    let mut sockets = vec![UdpSocket::from_std(first.into())];
-    let address = sockets[0].local_addr()?;
-    while sockets.len() < threads {
-        let next = socket(address)?;
-        next.set_reuse_port(true)?;
-        next.bind(&address.into())?;
-        sockets.push(UdpSocket::from_std(next.into()));
+    fn bind(&self, address: SocketAddr, protocol: Protocol) -> io::Result<Bound> {
+        let first = socket(address)?;
+        first.bind(&address.into())?;
+        first.set_reuse_port(true)?;
+        let mut sockets = vec![UdpSocket::from_std(first.into())];
+        let address = sockets[0].local_addr()?;
+        while sockets.len() < self.count {
+            let next = socket(address)?;
+            next.set_reuse_port(true)?;
+            next.bind(&address.into())?;
+            sockets.push(UdpSocket::from_std(next.into()));
+        }
+        Ok(Bound { address, protocol, sockets })
     }
-    Ok((address, sockets))
+
+    fn address(bound: &Bound) -> SocketAddr {
+        bound.address
+    }
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -145,8 +114,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::Listen;
     use crate::server::tests::options;
+    use crate::server::{Listen, Port};
 
     fn udp(host: &str, port: Port) -> Options {
         let listen = vec![Listen { host: host.to_owned(), port: None, protocol: None }];
