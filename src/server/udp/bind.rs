@@ -1,7 +1,8 @@
 //! Opening the sockets of `-U`.
 //!
 //! The sockets of one address share its port, and the kernel gives each client to one of them. The
-//! first is bound alone: if another server has the port, the start fails and no datagram goes astray.
+//! first is bound alone: if another server has the port at any of the addresses, the start fails
+//! and no datagram goes astray.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -65,7 +66,8 @@ impl Transport for Sockets {
 
     const NAME: &'static str = "UDP";
 
-    const LEAVES_OUT_TAKEN: bool = true;
+    /// A client cannot tell whose port its datagrams go to.
+    const LEAVES_OUT_TAKEN: bool = false;
 
     /// A cache that answers anybody's datagrams answers those with a false sender's address, many
     /// times as long as they are: nobody is to offer that by accident.
@@ -133,6 +135,18 @@ mod tests {
         assert!(bound[0].take(Secs(1)).is_some() && bound[0].take(Secs(1)).is_some());
         assert!(bound[0].take(Secs(1)).is_none());
         assert!(bind(&udp("127.0.0.1", Port::Off)).expect("nothing to do").is_empty());
+    }
+
+    #[test]
+    fn a_port_that_another_has_in_one_family() {
+        for taken in ["127.0.0.1", "::1"] {
+            let Ok(other) = std::net::UdpSocket::bind((taken, 0)) else { continue };
+            let port = other.local_addr().expect("bound").port();
+            let loopback = Options { udp_port: Port::Number(port), ..options() };
+            let err = bind(&loopback).err().expect("in use");
+            let want = format!("failed to listen on UDP port {port}: Address already in use");
+            assert_eq!((err.message, err.exit_code), (want, 71), "{taken}");
+        }
     }
 
     #[test]
