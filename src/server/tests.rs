@@ -42,6 +42,30 @@ pub(super) fn options() -> Options {
     }
 }
 
+/// An empty store, and what else the sessions of that many workers have in common.
+pub(super) fn shared(threads: usize) -> Arc<Shared> {
+    let store = Store::new(&store::Options {
+        memory_bytes: 64 << 20,
+        item_size_max: 4 << 20,
+        growth_factor: 1.08,
+        chunk_space_min: 48,
+        evictions: true,
+        cas: true,
+        large_pages: false,
+        crawler: true,
+        automove: true,
+        track_sizes: false,
+        threads,
+    })
+    .expect("a store");
+    Arc::new(Shared::new(
+        store,
+        Arc::new(Metrics::new(threads + 1)),
+        Arc::new(Clock::start()),
+        session::Options { shutdown: true, dump: true, ..session::Options::default() },
+    ))
+}
+
 /// A directory that goes away with the value.
 pub(super) struct TempDir(PathBuf);
 
@@ -79,26 +103,7 @@ impl Server {
     }
 
     fn start_on(options: &Options, listeners: Vec<Listener>) -> Server {
-        let store = Store::new(&store::Options {
-            memory_bytes: 64 << 20,
-            item_size_max: 4 << 20,
-            growth_factor: 1.08,
-            chunk_space_min: 48,
-            evictions: true,
-            cas: true,
-            large_pages: false,
-            crawler: true,
-            automove: true,
-            track_sizes: false,
-            threads: options.threads,
-        })
-        .expect("a store");
-        let shared = Arc::new(Shared::new(
-            store,
-            Arc::new(Metrics::new(options.threads + 1)),
-            Arc::new(Clock::start()),
-            session::Options { shutdown: true, ..session::Options::default() },
-        ));
+        let shared = shared(options.threads);
         let address = listeners[0].address();
         let mut acceptor =
             Acceptor::start(options, listeners, Vec::new(), Arc::clone(&shared)).expect("started");

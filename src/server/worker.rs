@@ -26,7 +26,7 @@ use super::stream::Stream;
 use super::udp::{Budget, Udp};
 use super::{Control, Options};
 use crate::clock::{Now, Secs};
-use crate::limits::{DRAIN_SECS, GOES_PER_POLL};
+use crate::limits::{DRAIN_SECS, GOES_PER_POLL, TURN_BYTES_MAX};
 use crate::metrics::Counter;
 use crate::session::{Portion, Protocol, Shared};
 
@@ -375,6 +375,7 @@ impl Worker {
                 counters: self.shared.metrics.block(self.index),
                 now: self.now,
                 requests_left: self.requests_per_turn,
+                bytes_left: TURN_BYTES_MAX,
             });
         }
     }

@@ -55,18 +55,21 @@ impl Datagram {
         }
     }
 
-    /// Does a bounded amount of the present request of `payload`, and no more than that request.
+    /// Does a bounded amount of the present request of `payload`, and no more than that request. What
+    /// it does of a list is all that a turn may have: then no request of the turn is left.
     /// `answer` grows until it is told to be one; then the caller empties it.
     pub fn advance(&mut self, payload: &[u8], answer: &mut Vec<u8>, turn: &mut Turn<'_>) -> Next {
         if self.is_over {
             return Next::Over;
         }
-        // One request is all that a session executes before it asks for another turn.
+        // One request is all that a session executes before it asks for another turn. A list begins in the
+        // next one, and has a turn to itself as long as it goes on.
         let requests_left = turn.requests_left;
+        let is_listing = matches!(self.session.state, State::Dump(_));
         turn.requests_left = 1;
         let mut out = Output::new();
         let (consumed, want) = self.session.advance(&payload[self.at..], &mut out, turn);
-        turn.requests_left = requests_left.saturating_sub(1);
+        turn.requests_left = if is_listing { 0 } else { requests_left.saturating_sub(1) };
         self.at += consumed;
         if !self.hold(out, answer) {
             self.is_over = true;

@@ -103,7 +103,10 @@ impl Session {
     /// Amid a list.
     pub(super) fn dump(&mut self, out: &mut Output, turn: &mut Turn<'_>) -> Step {
         let State::Dump(dump) = &mut self.state else { return Step::on(0) };
-        // Whatever `-R` is, a list takes the rest of a turn.
+        // Whatever `-R` is, a list takes the rest of a turn, and has none if there is no rest.
+        if turn.requests_left == 0 {
+            return Step::wait(Want::Turn);
+        }
         turn.requests_left = 0;
         for _ in 0..DUMP_SLICES_PER_GO {
             if out.is_high() {

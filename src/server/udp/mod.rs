@@ -12,6 +12,9 @@
 
 mod bind;
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -24,7 +27,7 @@ use super::gather::Part;
 use super::listener::inet_name;
 use super::{Control, os_text};
 use crate::clock::{Now, Secs};
-use crate::limits::{READ_BUF_BYTES, TURN_BYTES_MAX};
+use crate::limits::READ_BUF_BYTES;
 use crate::metrics::{Counter, Counters};
 use crate::session::{Datagram, Next, Protocol, Shared, Turn};
 
@@ -75,6 +78,14 @@ pub(super) struct Budget<'a> {
     pub(super) now: Now,
     /// Requests and datagrams that may be looked at.
     pub(super) requests_left: u32,
+    /// Bytes of answers that may be made and sent; the last answer may go beyond it.
+    pub(super) bytes_left: usize,
+}
+
+impl Budget<'_> {
+    fn spend(&mut self, count: usize) {
+        self.bytes_left = self.bytes_left.saturating_sub(count);
+    }
 }
 
 impl Udp {
@@ -95,11 +106,10 @@ impl Udp {
 
     /// Does a bounded amount of what there is to do.
     pub(super) fn go(&mut self, budget: &mut Budget<'_>) {
-        let mut bytes_left = TURN_BYTES_MAX;
-        while self.can_go() && budget.requests_left > 0 && bytes_left > 0 {
+        while self.can_go() && budget.requests_left > 0 && budget.bytes_left > 0 {
             match &self.current {
                 None => self.receive(budget),
-                Some(Current { sending: Some(_), .. }) => self.send(&mut bytes_left, budget),
+                Some(Current { sending: Some(_), .. }) => self.send(budget),
                 Some(Current { sending: None, .. }) => self.execute(budget),
             }
         }
@@ -151,9 +161,11 @@ impl Udp {
             wake: &|| Arc::new(|| {}),
         };
         let payload = &self.input[FRAME_LEN..current.len];
+        let held = self.answer.len();
         let next = current.datagram.advance(payload, &mut self.answer, &mut turn);
         budget.requests_left = turn.requests_left;
         budget.now = turn.now;
+        budget.spend(self.answer.len().saturating_sub(held));
         match next {
             Next::Turn => {}
             Next::Answer if self.answer.is_empty() => {}
@@ -171,13 +183,13 @@ impl Udp {
         }
     }
 
-    /// Sends what is left of an answer, as far as `bytes_left` goes.
-    fn send(&mut self, bytes_left: &mut usize, budget: &Budget<'_>) {
+    /// Sends what is left of an answer, as far as the budget goes.
+    fn send(&mut self, budget: &mut Budget<'_>) {
         let Some(Current { id, sender, sending: Some(first), .. }) = self.current else { return };
         let total = self.answer.len().div_ceil(PAYLOAD_LEN_MAX);
         let mut next = usize::from(first);
         let mut is_lost = false;
-        while next < total && *bytes_left > 0 && !is_lost {
+        while next < total && budget.bytes_left > 0 && !is_lost {
             let payload = &self.answer[next * PAYLOAD_LEN_MAX..];
             let payload = &payload[..payload.len().min(PAYLOAD_LEN_MAX)];
             let mut packet = [0; FRAME_LEN + PAYLOAD_LEN_MAX];
@@ -185,7 +197,7 @@ impl Udp {
             packet[FRAME_LEN..FRAME_LEN + payload.len()].copy_from_slice(payload);
             let packet = &packet[..FRAME_LEN + payload.len()];
             is_lost = self.send_frame(packet, sender, budget.counters).is_err();
-            *bytes_left = bytes_left.saturating_sub(packet.len());
+            budget.spend(packet.len());
             next += 1;
         }
         let is_sent = is_lost || next == total;

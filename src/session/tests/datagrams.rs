@@ -12,7 +12,8 @@ fn answers(shared: &Shared, payload: &[u8]) -> (Vec<Vec<u8>>, Next) {
     loop {
         let mut turn = client.turn();
         match datagram.advance(payload, &mut answer, &mut turn) {
-            Next::Turn => assert_eq!(turn.requests_left, 19),
+            // Amid a list it has none left, whatever there were.
+            Next::Turn => assert!([0, 19].contains(&turn.requests_left)),
             Next::Answer => all.push(std::mem::take(&mut answer)),
             end => {
                 assert!(answer.is_empty());
