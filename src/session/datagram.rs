@@ -59,7 +59,8 @@ impl Datagram {
     /// it does of a list is all that a turn may have: then no request of the turn is left.
     /// `answer` grows until it is told to be one; then the caller empties it.
     pub fn advance(&mut self, payload: &[u8], answer: &mut Vec<u8>, turn: &mut Turn<'_>) -> Next {
-        if self.is_over {
+        // A server that is answered would answer, and so on.
+        if self.is_over || payload == Reply::Error.line() {
             return Next::Over;
         }
         // One request is all that a session executes before it asks for another turn. A list begins in the

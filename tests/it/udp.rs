@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -164,6 +165,29 @@ fn what_is_dropped_section_7() {
     sender.send("stats\r\n");
     let stats = String::from_utf8(sender.answer().0).expect("text");
     assert!(stats.starts_with("STAT pid ") && stats.ends_with("\r\nEND\r\n"), "{stats}");
+}
+
+#[test]
+fn servers_do_not_answer_each_other() {
+    let _turn = together();
+    let server = Server::start(&["-U", "-1", "-t", "1"]);
+    let mut client = Sender::to(&server);
+    let port = client.socket.peer_addr().expect("connected").port();
+    // As what another server at the same port sends, or somebody in its name.
+    let like_a_server = UdpSocket::bind(("127.0.0.2", port)).expect("bound");
+    like_a_server.set_nonblocking(true).expect("O_NONBLOCK");
+    for payload in ["version\r\n", "ERROR\r\n", "get a\r\n"] {
+        let datagram = [&b"\x00\x01\x00\x00\x00\x01\x00\x00"[..], payload.as_bytes()].concat();
+        like_a_server.send_to(&datagram, ("127.0.0.1", port)).expect("sent");
+    }
+    // One thread, one socket: what came before this has been looked at.
+    client.assert_in_step();
+    let err = like_a_server.recv(&mut [0; 100]).expect_err("no answer");
+    assert_eq!(err.kind(), ErrorKind::WouldBlock);
+    // From any other port an `ERROR` alone is what is not answered.
+    client.send("ERROR\r\n");
+    client.ask("STORED\r\n", "ERROR\r\n");
+    client.assert_in_step();
 }
 
 #[test]

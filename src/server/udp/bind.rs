@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use mio::net::UdpSocket;
 use socket2::{Domain, Socket, Type};
@@ -21,6 +22,8 @@ use crate::session::Protocol;
 pub(in crate::server) struct Bound {
     address: SocketAddr,
     protocol: Protocol,
+    /// The ports of all addresses.
+    ports: Arc<[u16]>,
     sockets: Vec<UdpSocket>,
 }
 
@@ -36,6 +39,7 @@ impl Bound {
         Some(Udp {
             socket,
             address: self.address,
+            own_ports: Arc::clone(&self.ports),
             protocol: self.protocol,
             readable: false,
             active_at: now,
@@ -52,7 +56,10 @@ pub(in crate::server) fn bind(options: &Options) -> Result<Vec<Bound>, StartErro
         return Ok(Vec::new());
     }
     let sockets = Sockets { count: options.threads, public: options.udp_public };
-    addresses::bind(&sockets, options.udp_port, options)
+    let mut all = addresses::bind(&sockets, options.udp_port, options)?;
+    let ports: Arc<[u16]> = all.iter().map(|bound| bound.address.port()).collect();
+    all.iter_mut().for_each(|bound| bound.ports = Arc::clone(&ports));
+    Ok(all)
 }
 
 /// What is asked of the sockets of an address.
@@ -95,7 +102,7 @@ impl Transport for Sockets {
             next.bind(&address.into())?;
             sockets.push(UdpSocket::from_std(next.into()));
         }
-        Ok(Bound { address, protocol, sockets })
+        Ok(Bound { address, protocol, ports: [].into(), sockets })
     }
 
     fn address(bound: &Bound) -> SocketAddr {

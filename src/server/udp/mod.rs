@@ -8,6 +8,10 @@
 //! A request is one datagram; one that says that it is part of several is dropped. Each of the
 //! requests in it is answered by a sequence of its own. What the kernel does not take is lost: that
 //! is what UDP is.
+//!
+//! An answer of one datagram has the frame of a request, and says `ERROR` to it. So that no two
+//! servers answer each other for ever, what comes from a port of our own is dropped wherever it is
+//! from, and a datagram that is an `ERROR` is not answered ([`Datagram`]).
 #![forbid(unsafe_code)]
 
 mod bind;
@@ -46,6 +50,8 @@ const INPUT_LEN: usize = 64 * 1024;
 pub(super) struct Udp {
     socket: UdpSocket,
     address: SocketAddr,
+    /// The ports of all UDP sockets of this server, which others like it have as well.
+    own_ports: Arc<[u16]>,
     protocol: Protocol,
     /// The kernel may have datagrams.
     readable: bool,
@@ -141,6 +147,10 @@ impl Udp {
         };
         budget.counters.add(Counter::BytesRead, len as u64);
         self.active_at = budget.now.secs;
+        if self.own_ports.contains(&sender.port()) {
+            log::debug!("udp {}: {sender} is dropped, as it may be a server", self.address);
+            return;
+        }
         let [id0, id1, _, _, 0, 1, ..] = self.input[..len] else { return };
         if len > FRAME_LEN {
             let datagram = Datagram::new(self.protocol);

@@ -87,6 +87,15 @@ fn what_is_not_complete_is_forgotten_section_7() {
 }
 
 #[test]
+fn what_another_server_answers_is_not_answered_for_ever() {
+    let shared = shared();
+    check(&shared, "ERROR\r\n", &[]);
+    for payload in ["STORED\r\n", "END\r\n", "error\r\n", "CLIENT_ERROR line too long\r\n"] {
+        check(&shared, payload, &["ERROR\r\n"]);
+    }
+}
+
+#[test]
 fn large_values_section_7() {
     let shared = shared();
     let value = "x".repeat(50_000);
