@@ -9,6 +9,9 @@ const CHARS_32_MAX: usize = 11;
 /// Most characters of a strict 64-bit number.
 const CHARS_64_MAX: usize = 22;
 
+/// Most characters of a number with a fraction, whatever follows it included.
+const CHARS_FLOAT_MAX: usize = 31;
+
 /// Strict unsigned 32 bits: 1 to 11 digits.
 pub fn u32(text: &[u8]) -> Option<u32> {
     if text.len() > CHARS_32_MAX {
@@ -51,11 +54,23 @@ pub fn libc_u32(text: &[u8]) -> Option<u32> {
     if number.negative && wrapped >> 63 == 1 { None } else { Some(wrapped as u32) }
 }
 
-/// A number with a fraction, as `strtod` reads it but for hexadecimal digits.
+/// A number with a fraction, as `strtod` reads it but for hexadecimal digits. None also when it is
+/// too large or too small to be told from infinity or 0, and for more than 31 characters.
 pub fn float(text: &[u8]) -> Option<f64> {
-    let text = text.trim_ascii_start();
-    let end = text.iter().position(|&byte| is_space(byte)).unwrap_or(text.len());
-    std::str::from_utf8(&text[..end]).ok()?.parse().ok()
+    if text.len() > CHARS_FLOAT_MAX {
+        return None;
+    }
+    let text = &text[text.iter().take_while(|&&byte| is_space(byte)).count()..];
+    let is_end = |byte: &u8| is_space(*byte) || *byte == 0;
+    let text = &text[..text.iter().position(is_end).unwrap_or(text.len())];
+    let number: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
+    // Words and zeroes are meant; digits that end up as one are out of range, and so is what is
+    // left of a number that has lost digits at the lower end.
+    let digits = || text.iter().take_while(|byte| !matches!(byte, b'e' | b'E'));
+    let is_meant = number.is_normal()
+        || text.iter().any(u8::is_ascii_alphabetic) && !text.iter().any(u8::is_ascii_digit)
+        || number == 0.0 && !digits().any(|byte| matches!(byte, b'1'..=b'9'));
+    is_meant.then_some(number)
 }
 
 /// A sign and digits as the C library reads them.
@@ -250,5 +265,43 @@ mod tests {
                 ("-", None),
             ],
         );
+    }
+
+    #[test]
+    fn float_section_2() {
+        check(
+            float,
+            &[
+                ("0.5", Some(0.5)),
+                ("-1e2", Some(-100.0)),
+                ("+.5", Some(0.5)),
+                ("5.", Some(5.0)),
+                ("\t0.5", Some(0.5)),
+                ("\u{b}0.5\tx", Some(0.5)),
+                ("0.5\0x", Some(0.5)),
+                ("0", Some(0.0)),
+                ("0e999", Some(0.0)),
+                ("0.00e-999", Some(0.0)),
+                ("1000000000000000000000000000000", Some(1e30)),
+                ("10000000000000000000000000000000", None),
+                ("0.1                            x", None),
+                ("1e308", Some(1e308)),
+                ("1e309", None),
+                ("-1e999", None),
+                ("1e-307", Some(1e-307)),
+                ("1e-310", None),
+                ("1e-999", None),
+                ("inf", Some(f64::INFINITY)),
+                ("-Infinity", Some(f64::NEG_INFINITY)),
+                ("1e", None),
+                (".", None),
+                ("-", None),
+                ("x", None),
+                ("", None),
+                ("\t", None),
+                ("\0", None),
+            ],
+        );
+        assert!(float(b"nan").is_some_and(f64::is_nan));
     }
 }
