@@ -32,8 +32,6 @@ pub struct Tuning {
     pub warm_max_factor: f64,
     /// `temporary_ttl`, if given.
     pub temporary_ttl: Option<i64>,
-    /// `watcher_logbuf_size` in KiB.
-    pub watcher_logbuf_kib: i64,
     /// `worker_logbuf_size` in KiB.
     pub worker_logbuf_kib: i64,
     /// `read_buf_mem_limit` in MiB.
@@ -58,7 +56,6 @@ impl Default for Tuning {
             hot_max_factor: 0.2,
             warm_max_factor: 2.0,
             temporary_ttl: None,
-            watcher_logbuf_kib: 256,
             worker_logbuf_kib: 64,
             read_buf_mem_limit_mib: 0,
             track_sizes: false,
@@ -88,7 +85,6 @@ impl Tuning {
             "hot_max_factor" => self.hot_max_factor = float(),
             "warm_max_factor" => self.warm_max_factor = float(),
             "temporary_ttl" => self.temporary_ttl = Some(number),
-            "watcher_logbuf_size" => self.watcher_logbuf_kib = number,
             "worker_logbuf_size" => self.worker_logbuf_kib = number,
             "read_buf_mem_limit" => self.read_buf_mem_limit_mib = number,
             "track_sizes" => self.track_sizes = true,

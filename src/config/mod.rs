@@ -14,7 +14,7 @@ use crate::cli::extended::Extended;
 use crate::cli::flags::State;
 use crate::cli::usage::VERSION;
 use crate::cli::{Given, Protocol, UsageError};
-use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES, WATCH_BACKLOG_MAX_BYTES};
+use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
 use crate::server::{Listen, Port, StartError, process};
 use crate::{server, session, store, watch};
 
@@ -155,7 +155,7 @@ impl Config {
                 track_sizes: given.extended.tuning.track_sizes,
                 threads,
             },
-            watch: watch::Options { backlog_bytes: watcher_logbuf_bytes(given) as usize },
+            watch: watch::Options { backlog_bytes: watch_backlog_bytes(given) },
             session: session_options(given, threads, item_size_max, ports, inter),
             server: server_options(given, environment, threads, ports, listen),
             process: process_options(given, threads),
@@ -305,9 +305,9 @@ fn backlog(given: &Given) -> u32 {
     u32::try_from(given.backlog).unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
 }
 
-/// `-o watcher_logbuf_size`, as far as it is followed.
-fn watcher_logbuf_bytes(given: &Given) -> u64 {
-    given.extended.watcher_logbuf_bytes.min(WATCH_BACKLOG_MAX_BYTES as u64)
+/// `-o watcher_logbuf_size`. The hub has the bounds.
+fn watch_backlog_bytes(given: &Given) -> usize {
+    usize::try_from(given.extended.watcher_logbuf_bytes).unwrap_or(usize::MAX)
 }
 
 fn session_options(
@@ -342,7 +342,6 @@ fn session_options(
         },
         maxconns_fast: given.extended.maxconns_fast,
         idle_timeout_secs: given.extended.idle_timeout_secs,
-        watcher_logbuf_bytes: watcher_logbuf_bytes(given),
         debug_clock: given.extended.debug_clock,
         growth_factor: given.growth_factor,
         chunk_size: given.chunk_space_min.into(),
@@ -377,7 +376,6 @@ fn tunables(given: &Given) -> session::Tunables {
         warm_max_factor: tuning.warm_max_factor,
         temp_lru: ttl.is_some(),
         temporary_ttl: ttl.unwrap_or(session::Tunables::default().temporary_ttl),
-        watcher_logbuf_size: bytes(tuning.watcher_logbuf_kib, 1 << 10),
         worker_logbuf_size: bytes(tuning.worker_logbuf_kib, 1 << 10),
         read_buf_mem_limit: bytes(tuning.read_buf_mem_limit_mib, 1 << 20),
         num_napi_ids: given.napi_ids.unwrap_or(0),

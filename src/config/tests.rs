@@ -67,7 +67,7 @@ fn every_module_gets_its_share() {
     assert_eq!((session.item_size_max, session.cas, session.evictions), (2 << 20, false, false));
     assert!(!session.maxconns_fast && session.debug_clock);
     assert_eq!(session.idle_timeout_secs, 9);
-    assert_eq!((session.watcher_logbuf_bytes, config.watch.backlog_bytes), (8192, 8192));
+    assert_eq!(config.watch.backlog_bytes, 8192);
     let server = config.server;
     assert_eq!(server.protocol, session::Protocol::Ascii);
     assert_eq!(check("-B binary").session.binding_protocol, "binary");
@@ -93,8 +93,7 @@ fn every_module_gets_its_share() {
 #[test]
 fn backlogs_of_watchers() {
     assert_eq!(check("").watch.backlog_bytes, 256 * 1024);
-    assert_eq!(check("-o watcher_logbuf_size=65536").watch.backlog_bytes, 64 << 20);
-    assert_eq!(check("-o watcher_logbuf_size=65537").watch.backlog_bytes, 64 << 20);
+    assert_eq!(check("-o watcher_logbuf_size=65537").watch.backlog_bytes, (64 << 20) + 1024);
 }
 
 #[test]

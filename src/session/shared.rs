@@ -93,8 +93,6 @@ pub struct Options {
     pub maxconns_fast: bool,
     /// `-o idle_timeout`, 0: off.
     pub idle_timeout_secs: u32,
-    /// `-o watcher_logbuf_size`, bytes.
-    pub watcher_logbuf_bytes: u64,
     /// `-o debug_clock`: the command `debugtime` works.
     pub debug_clock: bool,
     /// `-f`

@@ -44,8 +44,6 @@ pub struct Tunables {
     pub temp_lru: bool,
     /// `lru temp_ttl`. Without effect.
     pub temporary_ttl: i32,
-    /// `-o watcher_logbuf_size` in bytes.
-    pub watcher_logbuf_size: u64,
     /// `-o worker_logbuf_size` in bytes. Without effect.
     pub worker_logbuf_size: u64,
     /// `-o read_buf_mem_limit` in bytes. Without effect.
@@ -100,7 +98,6 @@ impl Default for Tunables {
             warm_max_factor: 2.0,
             temp_lru: false,
             temporary_ttl: 61,
-            watcher_logbuf_size: 256 * 1024,
             worker_logbuf_size: 64 * 1024,
             read_buf_mem_limit: 0,
             num_napi_ids: 0,

@@ -121,6 +121,11 @@ impl Hub {
         wakes.iter().for_each(|wake| wake());
     }
 
+    /// Bytes of lines that may wait for one watcher.
+    pub fn backlog_bytes(&self) -> usize {
+        self.backlog_bytes
+    }
+
     /// Adds a watcher, which has `wake` called for what comes once it has taken all. None: there
     /// are [`WATCHERS_MAX`] already.
     pub fn watch(self: &Arc<Hub>, classes: Classes, wake: Wake) -> Option<Watcher> {
@@ -262,6 +267,15 @@ mod tests {
             None => format!("{line}\n"),
         };
         text.lines().map(without_time).collect()
+    }
+
+    #[test]
+    fn a_backlog_is_bounded_at_both_ends() {
+        let least = HEAD_LEN_MAX + BODY_LEN_MAX;
+        for (given, held) in [(0, least), (8192, 8192), (64 << 20, 64 << 20), (65 << 20, 64 << 20)]
+        {
+            assert_eq!(hub(given).backlog_bytes(), held, "{given}");
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn pages_move_by_command() {
 fn settings_show_what_was_set() {
     let _turn = together();
     let options = "no_modern,slab_reassign,slab_automove=2,lru_crawler,lru_crawler_sleep=7,\
-        lru_maintainer,hot_lru_pct=11,temporary_ttl=9";
+        lru_maintainer,hot_lru_pct=11,temporary_ttl=9,watcher_logbuf_size=70000";
     let server = Server::start(&["-o", options]);
     let mut client = server.connect();
     let given = [
@@ -105,6 +105,8 @@ fn settings_show_what_was_set() {
         ("temp_lru", "yes"),
         ("temporary_ttl", "9"),
         ("slab_automove_ratio", "0.80"),
+        // As far as it is followed.
+        ("watcher_logbuf_size", "67108864"),
     ];
     check_settings(&mut client, &given);
     for line in [

@@ -34,7 +34,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("hash_algorithm", &"ahash");
     lru(into, &tunables);
     into.add("idle_timeout", &options.idle_timeout_secs);
-    into.add("watcher_logbuf_size", &tunables.watcher_logbuf_size);
+    into.add("watcher_logbuf_size", &shared.store.hub().backlog_bytes());
     into.add("worker_logbuf_size", &tunables.worker_logbuf_size);
     into.add("read_buf_mem_limit", &tunables.read_buf_mem_limit);
     into.add("track_sizes", &yes_no(shared.store.tracks_sizes()));
