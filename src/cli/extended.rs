@@ -213,6 +213,8 @@ mod tests {
     fn what_is_without_effect_is_named() {
         let given = check("modern,idle_timeout=1,hash_algorithm=jenkins,lru_crawler_sleep=5");
         assert_eq!(given.without_effect, ["modern", "hash_algorithm", "lru_crawler_sleep"]);
+        let given = check("no_lru_maintainer,lru_maintainer,no_modern,no_slab_automove");
+        assert!(given.without_effect.is_empty(), "{:?}", given.without_effect);
     }
 
     /// Values that memcached takes.
