@@ -1,25 +1,26 @@
-"""memtier_benchmark over the text protocol: a small mixed load, no errors, counts that add up."""
+"""memtier_benchmark, text and binary: a small mixed load, no errors, counts that add up."""
 
 import json
 import os
 import shutil
 
-from harness import Skipped, check, run_tool, same
+from harness import Skipped, check_each, run_tool, same
 
 CLIENTS = 4
 REQUESTS = 2000  # of each client
+PROTOCOLS = {"text": "memcache_text", "binary": "memcache_binary"}
 
 MEMTIER = shutil.which(os.environ.get("MEMTIER", "memtier_benchmark"))
 if MEMTIER is None:
     raise Skipped("memtier_benchmark")
 
 
-def load(server, *arguments):
+def load(server, protocol, *arguments):
     """Runs the mixed load, then compares memtier's counts with the server's."""
     report_file = server.directory / "report.json"
     _, log = run_tool(
         MEMTIER,
-        *("--server=127.0.0.1", f"--port={server.port}", "--protocol=memcache_text"),
+        *("--server=127.0.0.1", f"--port={server.port}", f"--protocol={protocol}"),
         *("--threads=2", f"--clients={CLIENTS // 2}", f"--requests={REQUESTS}"),
         *("--ratio=1:2", "--key-maximum=500", "--data-size-range=1-8000", "--random-data"),
         *("--hide-histogram", f"--json-out-file={report_file}"),
@@ -43,11 +44,11 @@ def load(server, *arguments):
     same(hits, round(gets["Hits/sec"] / gets["Ops/sec"] * gets["Count"]))
 
 
-@check
-def unpipelined(server):
-    load(server)
+@check_each(**PROTOCOLS)
+def unpipelined(server, protocol):
+    load(server, protocol)
 
 
-@check
-def pipelined(server):
-    load(server, "--pipeline=20")
+@check_each(**PROTOCOLS)
+def pipelined(server, protocol):
+    load(server, protocol, "--pipeline=20")
