@@ -1,8 +1,9 @@
 """memcached-tool, which ships with memcached: what operators look at a server with."""
 
 import re
+from collections import Counter
 
-from harness import check, run_tool, same
+from harness import check, run_tool, running, same
 
 TOOL = "/usr/share/memcached/scripts/memcached-tool"
 ITEMS = 50
@@ -38,10 +39,27 @@ def settings(server):
     assert re.search(r"^\s*maxbytes\s+67108864$", tool(server, "settings"), re.M)
 
 
+def size_lines(server):
+    """The lines under the heading, as (size, count)."""
+    heading, *lines = tool(server, "sizes").splitlines()
+    assert heading.split() == [f"#{server.address}", "Size", "Count"], heading
+    return [tuple(line.split()) for line in lines]
+
+
+@check
+def sizes_off(server):
+    """Without -o track_sizes there is nothing to show, and the tool says so."""
+    same(size_lines(server), [("sizes_status", "disabled")])
+
+
 @check
 def sizes(server):
-    """Without -o track_sizes there is nothing to show, and the tool says so."""
-    assert tool(server, "sizes").strip()
+    """Items by the bytes that they ask for, in steps of 32."""
+    with running([*server.command, "-o", "track_sizes"]) as tracking:
+        buckets = {int(size): int(count) for size, count in size_lines(tracking)}
+    # A header of 20 bytes, 4 of flags, key and value.
+    asked = [20 + 4 + len(f"key{number}") + number for number in range(ITEMS)]
+    same(buckets, Counter(-(-size // 32) * 32 for size in asked))
 
 
 @check
