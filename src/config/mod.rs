@@ -272,10 +272,11 @@ fn port_of(number: i64) -> Result<Port, UsageError> {
 }
 
 /// The number that `stats settings` shows.
-fn port_shown(port: Port) -> u16 {
+fn port_shown(port: Port) -> i32 {
     match port {
-        Port::Number(port) => port,
-        Port::Off | Port::Any => 0,
+        Port::Number(port) => port.into(),
+        Port::Off => 0,
+        Port::Any => -1,
     }
 }
 

@@ -105,7 +105,7 @@ fn ports() {
     assert_eq!(check("-U 5000").server.port, Port::Number(5000), "-U sets the TCP port as well");
     assert_eq!(check("-U 5000 -p 1").server.port, Port::Number(1));
     assert_eq!(check("-U 5000").server.udp_port, Port::Number(5000));
-    assert_eq!((check("-U 5000").session.udp_port, check("-U -1").session.udp_port), (5000, 0));
+    assert_eq!((check("-U 5000").session.udp_port, check("-U -1").session.udp_port), (5000, -1));
     assert_eq!(
         (check("-U -1").server.port, check("-U -1").server.udp_port),
         (Port::Any, Port::Any)

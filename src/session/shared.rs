@@ -59,10 +59,10 @@ pub struct Options {
     pub version: String,
     /// `-c`
     pub max_connections: u64,
-    /// `-p`
-    pub tcp_port: u16,
-    /// `-U`
-    pub udp_port: u16,
+    /// `-p`, -1: any.
+    pub tcp_port: i32,
+    /// `-U`, -1: any.
+    pub udp_port: i32,
     /// `-l` as given, None: the default.
     pub inter: Option<String>,
     /// `-s`

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::client::Client;
+use crate::control::stats;
 use crate::harness::{Launch, Program, Server, say, together};
+use crate::watch;
 
 const DOCUMENT: &str = include_str!("../../docs/stats.md");
 
@@ -93,6 +95,38 @@ fn the_document_has_all_keys_of_memcached() {
         let mut rest = rows.iter().map(|(key, _)| *key);
         for (key, _) in shown(&mut client, what) {
             assert!(rest.any(|row| row == key), "{heading}: {key} is missing or out of order");
+        }
+    }
+}
+
+/// What reads 0 on an idle server counts once there is something: no key that the document calls
+/// `zero` does.
+#[test]
+fn what_is_zero_at_rest_counts() {
+    let _turn = together();
+    let server = Server::start(&["-U", "-1", "-t", "1", "-o", "watcher_logbuf_size=1"]);
+    let mut client = server.connect();
+    let watched = ["log_worker_written", "log_watcher_sent", "log_watchers"];
+    assert!(watched.iter().all(|key| client.stat(key).as_deref() == Some("0")));
+    let mut watcher = server.connect();
+    watcher.ask("watch fetchers\r\n", "OK\r\n");
+    client.ask("get a\r\n", "END\r\n");
+    assert!(watch::line(&mut watcher).starts_with("item_get key=a status=not_found "));
+    // More than may wait, and the one thread has no turn for the watcher meanwhile.
+    client.ask(format!("get {}\r\n", "b ".repeat(1000)), "END\r\n");
+    client.ask("me a\r\n", "EN\r\n");
+    let shown = stats(&mut client, "");
+    let counts = |key: &str| shown[key] != "0";
+    assert!(watched.iter().all(|key| counts(key)), "{shown:?}");
+    assert!(counts("log_watcher_skipped"), "{shown:?}");
+    assert_ne!(stats(&mut client, " settings")["udpport"], "0");
+    let documented_zero = documented("stats").contains(&("cmd_meta", "zero"));
+    assert_eq!(counts("cmd_meta"), !documented_zero);
+    for (heading, what) in [("stats", ""), ("stats settings", " settings")] {
+        let shown = stats(&mut client, what);
+        for (key, _) in documented(heading).iter().filter(|(_, state)| *state == "zero") {
+            let value = &shown[*key];
+            assert!(["0", "none", "no", "(null)"].contains(&value.as_str()), "{key} is {value}");
         }
     }
 }

@@ -18,7 +18,7 @@ fn watch(server: &Server, words: &str) -> Client {
 
 /// The next line, which ends in LF alone, without time and number.
 #[track_caller]
-fn line(watcher: &mut Client) -> String {
+pub fn line(watcher: &mut Client) -> String {
     let end = moment() + PATIENCE;
     loop {
         if let Some(at) = watcher.pending().iter().position(|byte| *byte == b'\n') {
