@@ -4,16 +4,20 @@
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::harness::{PATIENCE, Random, Server, alone, moment, say, together};
+use crate::harness::{PATIENCE, Random, Server, alone, moment, say, together, wait_for};
 
 const MB: u64 = 1 << 20;
 
 /// What one greedy client may cost beyond what the server had: buffers, sockets, an item.
 const ONE_CLIENT_BYTES: u64 = 4 * MB;
 
-/// Resident memory of a server with `-m 64`: 5 % for what an allocator and an index waste, and 8 MB
-/// for code, stacks and buffers.
-const RSS_MAX_OF_64: u64 = 64 * MB * 105 / 100 + 8 * MB;
+/// Most resident memory of a server with `-m mib`: 5 % for what an allocator and an index waste, and
+/// 8 MB for code, stacks and buffers.
+const fn rss_max_of(mib: u64) -> u64 {
+    mib * MB * 105 / 100 + 8 * MB
+}
+
+const RSS_MAX_OF_64: u64 = rss_max_of(64);
 
 #[track_caller]
 fn assert_growth(server: &Server, before: u64, bound: u64) {
@@ -210,6 +214,48 @@ fn mixed_sets_stay_within_the_memory() {
     }
     let items: u64 = client.stat("curr_items").and_then(|text| text.parse().ok()).expect("items");
     assert!(items > 100_000, "only {items} items in a full cache of small ones");
+}
+
+/// Stores `mib` MiB of values of 1,000 bytes under keys that begin with `name`.
+fn fill(client: &mut Client, name: &str, mib: u64) {
+    let value = "v".repeat(1000);
+    for number in 0..mib * MB / 1000 {
+        client.send(format!("set {name}{number} 0 0 1000 noreply\r\n{value}\r\n"));
+    }
+    client.ask("mn\r\n", "MN\r\n");
+}
+
+/// `cache_memlimit` down gives memory back to the system, and up takes more than there was.
+#[test]
+fn a_lower_limit_gives_memory_back() {
+    let _turn = alone();
+    let server = Server::start(&["-m", "128", "-t", "2"]);
+    let mut client = server.connect();
+    fill(&mut client, "a", 150);
+    assert!(server.rss_bytes() > 120 * MB, "{} B of 128 MiB", server.rss_bytes());
+    let items = |client: &mut Client| -> u64 {
+        client.stat("curr_items").and_then(|text| text.parse().ok()).expect("a number")
+    };
+    let full = items(&mut client);
+
+    client.ask("cache_memlimit 32\r\n", "OK\r\n");
+    let start = moment();
+    let rss = wait_for("memory to be given back", PATIENCE, || {
+        Some(server.rss_bytes()).filter(|rss| *rss <= rss_max_of(32))
+    });
+    say(&format!("128 to 32 MiB: {} kB resident after {:?}", rss >> 10, start.elapsed()));
+    let left = items(&mut client);
+    assert!(left > full / 5, "{left} of {full} items are left in a quarter of the memory");
+    server.assert_serves();
+    fill(&mut client, "b", 40);
+    assert!(server.rss_bytes() <= rss_max_of(32), "resident {} B", server.rss_bytes());
+
+    client.ask("cache_memlimit 192\r\n", "OK\r\n");
+    fill(&mut client, "c", 220);
+    assert!(items(&mut client) > full * 4 / 3, "{} items, {full} before", items(&mut client));
+    assert!(server.rss_bytes() > 180 * MB, "{} B of 192 MiB", server.rss_bytes());
+    assert!(server.rss_bytes() <= rss_max_of(192), "resident {} B", server.rss_bytes());
+    server.assert_serves();
 }
 
 /// Twenty clients upload large values at once into a full cache: all are stored.
