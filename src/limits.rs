@@ -69,9 +69,9 @@ pub const LINGER_SECS: u32 = 2;
 pub const ACCEPT_RETRY_MILLIS: u64 = 10;
 
 /// Slices of a dump (`lru_crawler metadump`, `stats cachedump`) in one go of a connection; each locks
-/// one shard at a time for some 20 to 50 µs, so that the others on the worker wait for less than a
-/// quarter of a millisecond.
-pub const DUMP_SLICES_PER_GO: usize = 4;
+/// one shard at a time for some 20 to 50 µs. A dump on its own gets [`GOES_PER_POLL`] goes before
+/// the worker looks at anybody else, so that more of them would keep others for over a millisecond.
+pub const DUMP_SLICES_PER_GO: usize = 1;
 
 /// Prefixes that are counted (`stats detail`), memcached's own bound; keys with others are not.
 pub const PREFIXES_MAX: usize = 1 << 16;
