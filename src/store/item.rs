@@ -9,8 +9,8 @@
 //! * `cas`: 47 bits; 10 million stores a second would repeat one after 162 days. A unique chosen by a
 //!   client that needs more (meta, section 3, `E`) sets the top bit of `cas hi` and has its upper 17
 //!   bits in `wide`.
-//! * `expiry`: see [`Expiry`]. `access`: second of the last store or hit, or the one after the last
-//!   flush where that is later (see `shard`).
+//! * `expiry`: see [`Expiry`]. `access`: moment of the last store or hit by the clock of the
+//!   shard, which flushes move on (see `shard`).
 //! * `length`: of the value, 30 bits; the upper two say that the item is stale and that somebody was
 //!   told to refill it (meta, section 6).
 //! * `kind`: 0 a free chunk, 1 to 250 an item with a key of that length, 255 a link of a chain.

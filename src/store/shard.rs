@@ -7,9 +7,11 @@
 //! # Time and flushing
 //!
 //! A shard's clock never runs back: workers read the time once a turn, so that one can come with a
-//! second that another has left. A flush visits no item: it moves that clock one on and notes the
-//! moment as `live_from`. What was stored or accessed before lies below it and what comes after does
-//! not, even in the same second, or with the server's clock set back.
+//! second that another has left. A flush visits no item: it moves that clock one on, for good, and
+//! notes the moment as `live_from`. What was stored or accessed before lies below it and what comes
+//! after does not, even in the same second, or with the server's clock set back. Since the clock
+//! keeps that lead, and every living item was stored after the last flush, the lead is the same for
+//! all of them: ages are differences, and the second of an access is what is left without the lead.
 #![forbid(unsafe_code)]
 
 use std::collections::HashMap;
@@ -69,6 +71,8 @@ pub(super) struct Shard {
     next_cas: u64,
     /// The latest time that was noted; see the module's documentation.
     clock: u32,
+    /// How far flushes have moved the clock ahead of the server's.
+    lead: u32,
     /// Items last accessed before this are gone.
     live_from: u32,
     /// Where the search for expired items goes on.
@@ -105,6 +109,7 @@ impl Shard {
             pins: HashMap::default(),
             next_cas: 0,
             clock: 0,
+            lead: 0,
             live_from: 0,
             sweep: super::expire::Cursor::default(),
             settings,
@@ -149,7 +154,10 @@ impl Shard {
 
     /// Makes everything stored so far invisible.
     pub(super) fn flush(&mut self, now: Secs) {
-        self.live_from = self.tick(now).saturating_add(1);
+        let latest = self.clock;
+        self.lead = self.lead.saturating_add(1);
+        // Were the server's clock set back, the new lead alone would not lead past `latest`.
+        self.live_from = self.tick(now).max(latest.saturating_add(1));
         self.clock = self.live_from;
     }
 
@@ -192,8 +200,13 @@ impl Shard {
 
     /// The time to note for a store or an access at `now`.
     pub(super) fn tick(&mut self, now: Secs) -> u32 {
-        self.clock = self.clock.max(now.0);
+        self.clock = self.clock.max(now.0.saturating_add(self.lead));
         self.clock
+    }
+
+    /// The second of the server's clock at which a living item was last stored or accessed.
+    pub(super) fn accessed_at(&self, chunk: Chunk) -> Secs {
+        Secs(chunk.access().saturating_sub(self.lead))
     }
 
     /// Takes an item out of the index and frees it, or leaves that to its last reader.

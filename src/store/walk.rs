@@ -81,7 +81,7 @@ impl Entry<'_> {
 
     /// Second of the last access or store.
     pub fn access(&self) -> Secs {
-        Secs(self.chunk().access())
+        self.shard.accessed_at(self.chunk())
     }
 
     /// The CAS unique; 0 when the store runs without CAS.

@@ -42,6 +42,30 @@ fn metadump_section_7() {
 }
 
 #[test]
+fn flushes_do_not_make_an_access_look_later() {
+    let shared = shared_with(options(), &store::Options { cas: false, ..store_options() });
+    let mut client = Client::new(&shared);
+    let time = client.now.unix_start;
+    let flush = "flush_all\r\n".repeat(3);
+    client.check(&format!("set a 0 0 1\r\nx\r\n{flush}"), "STORED\r\nOK\r\nOK\r\nOK\r\n");
+    client.check("get a\r\nset b 0 0 1\r\nx\r\nget b\r\n", {
+        "END\r\nSTORED\r\nVALUE b 0 1\r\nx\r\nEND\r\n"
+    });
+    client.now.secs = Secs(SECS + 1);
+    client.check(
+        "mg b l h\r\nset c 0 0 1\r\nx\r\nmg c l h\r\n",
+        "HD l1 h1\r\nSTORED\r\nHD l0 h0\r\n",
+    );
+    let la = time + i64::from(SECS) + 1;
+    let line = |key| format!("key={key} exp=-1 la={la} cas=0 fetch=yes cls=1 size=22 flags=0 ");
+    let lines = ask(&mut client, "lru_crawler metadump all");
+    assert!(lines.contains(&line("b")), "{lines:?}");
+    assert!(lines.contains(&line("c")), "{lines:?}");
+    // The second of a flush that is over does not shield what was stored in it.
+    client.check("flush_all\r\nget b c\r\n", "OK\r\nEND\r\n");
+}
+
+#[test]
 fn what_follows_a_dump_is_answered_after_it() {
     let shared = shared();
     check_all_splits(
