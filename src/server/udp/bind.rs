@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mio::net::UdpSocket;
+use nix::sys::socket::{SetSockOpt, sockopt};
 use socket2::{Domain, Socket, Type};
 
 use super::Udp;
@@ -17,6 +18,9 @@ use crate::clock::Secs;
 use crate::server::addresses::{self, Transport};
 use crate::server::{Options, StartError};
 use crate::session::Protocol;
+
+/// Bytes of datagrams, with what the system adds to each, that may wait in a socket.
+const RECEIVE_BUF_BYTES: usize = 4 * 1024 * 1024;
 
 /// The sockets of one address, one for each worker.
 pub(in crate::server) struct Bound {
@@ -117,6 +121,11 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // A client's datagrams wait in one socket, for one worker: what comes at once must fit. Without the
+    // privilege to go beyond it, the system cuts this down to what it allows.
+    if sockopt::RcvBufForce.set(&socket, &RECEIVE_BUF_BYTES).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUF_BYTES)?;
+    }
     Ok(socket)
 }
 
@@ -154,6 +163,16 @@ mod tests {
             let want = format!("failed to listen on UDP port {port}: Address already in use");
             assert_eq!((err.message, err.exit_code), (want, 71), "{taken}");
         }
+    }
+
+    /// As large as is wanted, or as the system allows everybody.
+    #[test]
+    fn a_burst_of_datagrams_fits() {
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/rmem_max").expect("a setting");
+        let allowed: usize = allowed.trim().parse().expect("a number");
+        let socket = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
+        let granted = socket.recv_buffer_size().expect("SO_RCVBUF");
+        assert!(granted >= allowed.min(RECEIVE_BUF_BYTES), "{granted} of {allowed}");
     }
 
     #[test]
