@@ -183,6 +183,15 @@ impl Shard {
         false
     }
 
+    /// Frees at once all that is gone after a flush: everything.
+    pub(super) fn free_all_flushed(&mut self, now: Secs) {
+        self.sweep_flushed();
+        while self.sweep.opens_any() {
+            self.sweep(now);
+        }
+        debug_assert_eq!(self.index.items(), 0);
+    }
+
     /// Has the next sweep open every page, since a flush leaves its items anywhere.
     pub(super) fn sweep_flushed(&mut self) {
         self.sweep.open([u64::MAX; 4]);
@@ -218,6 +227,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::store::shard::LEAD_MAX;
     use crate::store::{Meta, Options, Terms};
 
     fn store(crawler: bool) -> Arc<Store> {
@@ -281,6 +291,28 @@ mod tests {
         store.crawl(|_| true);
         store.set_crawler(false);
         assert!(!store.is_crawling());
+    }
+
+    /// A shard whose clock flushes have moved too far begins anew, with a sweep amid its pages or not.
+    #[test]
+    fn flushes_do_not_run_out() {
+        let store = store(true);
+        for amid in [false, true] {
+            let key = store.key(b"key");
+            store.store(&Terms::default(), &key, Meta::default(), b"x", Secs(100)).unwrap();
+            if amid {
+                store.crawl(|_| true);
+                store.maintain(Secs(100));
+            }
+            store.shards.iter().for_each(|shard| shard.lock().lead = LEAD_MAX - 1);
+            store.flush(Secs(100));
+            assert_eq!(store.totals().curr_items, 0);
+            assert!(store.shards.iter().all(|shard| shard.lock().lead == 0));
+            store.store(&Terms::default(), &key, Meta::default(), b"y", Secs(100)).unwrap();
+            assert!(store.get(&key, Secs(100), |_| ()).is_ok());
+            store.flush(Secs(100));
+            assert!(store.get(&key, Secs(100), |_| ()).is_err());
+        }
     }
 
     /// A sweep of a shard takes several slices; each of these comes amid one.

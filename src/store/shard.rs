@@ -34,6 +34,10 @@ use crate::watch::Hub;
 /// The first unique that is handed out (text, section 4).
 const CAS_FIRST: u64 = 2;
 
+/// Flushes after which a shard frees all it has at once, and its clock begins anew: long before the
+/// clock comes to the end of its 32 bits.
+pub(super) const LEAD_MAX: u32 = 1 << 30;
+
 /// What one shard is told when it is made.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -71,8 +75,8 @@ pub(super) struct Shard {
     next_cas: u64,
     /// The latest time that was noted; see the module's documentation.
     clock: u32,
-    /// How far flushes have moved the clock ahead of the server's.
-    lead: u32,
+    /// How far flushes have moved the clock ahead of the server's, at most [`LEAD_MAX`].
+    pub(super) lead: u32,
     /// Items last accessed before this are gone.
     live_from: u32,
     /// Where the search for expired items goes on.
@@ -155,10 +159,14 @@ impl Shard {
     /// Makes everything stored so far invisible.
     pub(super) fn flush(&mut self, now: Secs) {
         let latest = self.clock;
-        self.lead = self.lead.saturating_add(1);
+        self.lead += 1;
         // Were the server's clock set back, the new lead alone would not lead past `latest`.
         self.live_from = self.tick(now).max(latest.saturating_add(1));
         self.clock = self.live_from;
+        if self.lead >= LEAD_MAX {
+            self.free_all_flushed(now);
+            (self.clock, self.lead, self.live_from) = (now.0, 0, 0);
+        }
     }
 
     /// Notes that `item` is being read without the lock.
