@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use crate::cli::extended::Extended;
 use crate::cli::flags::State;
-use crate::cli::usage::VERSION;
+use crate::cli::usage::PROTOCOL_LEVEL;
 use crate::cli::{Given, Protocol, UsageError};
 use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
 use crate::server::{Listen, Port, StartError, process};
@@ -320,7 +320,7 @@ fn session_options(
 ) -> session::Options {
     let domain_socket = given.unix_socket.as_deref();
     session::Options {
-        version: VERSION.to_owned(),
+        version: PROTOCOL_LEVEL.to_owned(),
         max_connections: given.connections_max.into(),
         tcp_port: port_shown(ports.tcp),
         udp_port: port_shown(ports.udp),

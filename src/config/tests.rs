@@ -38,7 +38,7 @@ fn defaults() {
     assert_eq!((config.store.threads, config.server.threads, config.session.threads), (3, 3, 3));
     assert_eq!(config.server.port, Port::Number(11211));
     assert!(config.server.listen.is_empty());
-    assert_eq!(config.session.version, "1.6.45-nuthatch0.1.0");
+    assert_eq!(config.session.version, "1.6.45");
     assert_eq!((config.session.tcp_port, config.session.inter), (11211, None));
     assert_eq!((config.session.prefix_delimiter, config.session.detail), (':', false));
     assert_eq!(config.session.binding_protocol, "auto-negotiate");

@@ -55,7 +55,7 @@ impl Shared {
 /// `config`, never changed.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// `VERSION` answer and `stats` key, e.g. `1.6.45-nuthatch0.1.0`.
+    /// `VERSION` answer and `stats` key, e.g. `1.6.45`.
     pub version: String,
     /// `-c`
     pub max_connections: u64,

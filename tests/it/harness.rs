@@ -21,8 +21,8 @@ use crate::client::Client;
 /// Time that anything may take which takes milliseconds on a quiet machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the daemon says of itself: the memcached release that it speaks like, and its own.
-pub const OUR_VERSION: &str = concat!("1.6.45-nuthatch", env!("CARGO_PKG_VERSION"));
+/// What the daemon says of itself: the memcached release that it speaks like.
+pub const OUR_VERSION: &str = "1.6.45";
 
 /// A server program: the daemon of this package, or a memcached beside which it is held.
 #[derive(Clone, Debug)]

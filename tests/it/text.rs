@@ -1,7 +1,7 @@
 //! What of the text protocol a conversation file cannot say: long lines, many keys, all lengths.
 #![forbid(unsafe_code)]
 
-use crate::harness::{OUR_VERSION, Program, Random, Server, together};
+use crate::harness::{Program, Random, Server, together};
 
 /// A value that tells its key and its place, so that mixed up bytes show.
 fn value(key: &str, len: usize) -> Vec<u8> {
@@ -156,12 +156,17 @@ fn random_cuts_change_nothing() {
     }
 }
 
-/// `version` names the release of memcached whose protocol is spoken, then our own version.
+/// `version` is the release of memcached whose protocol is spoken, and `stats` knows our own.
 #[test]
-fn version_is_formed_as_said() {
+fn versions_are_as_said() {
     let _turn = together();
     let program = Program::target();
     if program.path.ends_with("nuthatch") {
-        Server::start(&[]).connect().ask("version\r\n", format!("VERSION {OUR_VERSION}\r\n"));
+        let server = Server::start(&[]);
+        let mut client = server.connect();
+        client.ask("version\r\n", "VERSION 1.6.45\r\n");
+        assert_eq!(client.stat("version").as_deref(), Some("1.6.45"));
+        let ours = concat!("nuthatch-", env!("CARGO_PKG_VERSION"));
+        assert_eq!(client.stat("libevent").as_deref(), Some(ours));
     }
 }

@@ -49,7 +49,7 @@ fn process(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("uptime", &turn.now.uptime());
     into.add("time", &turn.now.unix());
     into.add("version", &turn.shared.options.version);
-    into.add("libevent", &"mio");
+    into.add("libevent", &concat!("nuthatch-", env!("CARGO_PKG_VERSION")));
     into.add("pointer_size", &usize::BITS);
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         let seconds = |time: TimeVal| format!("{}.{:06}", time.tv_sec(), time.tv_usec());
