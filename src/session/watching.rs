@@ -125,6 +125,23 @@ impl Turn<'_> {
         }
     }
 
+    /// Tells watchers of a number that was made with `expiry`: memcached adds it, and looks up anew.
+    pub(super) fn watch_created(&self, key: &Key<'_>, expiry: Expiry) {
+        if let Some(Ok(seen)) = self.watch_glance(key) {
+            self.watch_miss(key.bytes(), Miss::NotFound);
+            self.tell_store(key.bytes(), "stored", "add", Seen { expiry, ..seen });
+        }
+    }
+
+    /// Tells watchers of an item that was emptied, `seen` before: memcached sets it, and looks up
+    /// anew. Answers the item as it is then.
+    pub(super) fn watch_emptied(&self, key: &Key<'_>, seen: Option<Seen>) -> Option<Seen> {
+        let emptied = self.watch_glance(key)?.ok()?;
+        self.tell_lookup(key, seen.map(Ok));
+        self.tell_store(key.bytes(), "stored", "set", emptied);
+        Some(emptied)
+    }
+
     /// Tells watchers of a store and of the lookup that it has made. A store that was refused has
     /// made none.
     pub(super) fn watch_stored(
@@ -143,26 +160,31 @@ impl Turn<'_> {
         if !store.hub().watches(Classes::MUTATIONS) {
             return;
         }
-        let class_of = |len| store.class_id(key, meta, len);
-        let (class, size, expiry) = match stored {
+        let new = |class_id, value_len| Seen { class_id, value_len, expiry: meta.expiry };
+        let of_len = |len| new(store.class_id(key, meta, len), len);
+        let seen = match stored {
             Ok(Outcome::Stored { value_len: len, .. }) => match store.glance(key, self.now.secs) {
-                Ok(seen) => (seen.class_id, len, seen.expiry),
-                Err(_) => (class_of(len), len, meta.expiry),
+                Ok(seen) => Seen { value_len: len, ..seen },
+                Err(_) => of_len(len),
             },
-            Ok(_) => (class_of(value_len), value_len, meta.expiry),
-            Err(_) => (0, 0, meta.expiry),
+            Ok(_) => of_len(value_len),
+            Err(_) => new(0, 0),
         };
-        store.hub().emit(&Event::ItemStore {
-            key: key.bytes(),
-            status: status(stored),
-            command: command(terms),
-            ttl: match expiry {
+        self.tell_store(key.bytes(), status(stored), command(terms), seen);
+    }
+
+    fn tell_store(&self, key: &[u8], status: &'static str, command: &'static str, item: Seen) {
+        self.shared.store.hub().emit(&Event::ItemStore {
+            key,
+            status,
+            command,
+            ttl: match item.expiry {
                 Expiry::NEVER => 0,
                 Expiry(at) => at.wrapping_sub(self.now.secs.0),
             },
-            class,
+            class: item.class_id,
             descriptor: self.descriptor,
-            size,
+            size: item.value_len,
         });
     }
 

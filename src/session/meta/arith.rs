@@ -25,7 +25,9 @@ pub(super) fn execute(
     let shown = store.arith(&hashed, &sum, turn.now.secs, |hit, number| {
         (number.is_new, show(hit, number, request, out, &turn.now))
     });
-    if !matches!(shown, Ok((true, _))) {
+    if matches!(shown, Ok((true, _))) {
+        turn.watch_created(&hashed, Expiry::NEVER);
+    } else {
         count_sum(sum.direction, shown.as_ref().err().copied(), turn.counters);
     }
     match shown {

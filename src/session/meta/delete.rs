@@ -21,7 +21,7 @@ pub(super) fn execute(
     }
     let (store, now) = (&turn.shared.store, turn.now.secs);
     let hashed = store.key(key.bytes());
-    let seen = turn.watch_lookup(&hashed);
+    let mut seen = turn.watch_lookup(&hashed);
     let ttl = flags.ttl.map(|ttl| turn.now.expiry(ttl));
     let result = if flags.invalidates || flags.empties {
         let emptied = Meta {
@@ -42,6 +42,9 @@ pub(super) fn execute(
     // Marking an item stale is no delete.
     if result.is_err() || !flags.invalidates {
         count_delete(result.err(), turn.counters);
+    }
+    if result.is_ok() && flags.empties {
+        seen = turn.watch_emptied(&hashed, seen);
     }
     if result.is_ok() && !flags.invalidates {
         turn.watch_deleted(&hashed, "md", seen);

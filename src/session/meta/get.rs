@@ -27,8 +27,8 @@ pub(super) fn execute(
     let hashed = store.key(key.bytes());
     let made = Meta { is_binary_key: key.is_binary() && !hashed.is_one_word(), ..Meta::default() };
     let create = flags.create.map(|_| (made, flags.cas));
+    turn.watch_lookup(&hashed);
     let shown = store.inspect(&hashed, create, turn.now.secs, |hit| {
-        turn.watch_hit(key.bytes(), hit);
         let told = show(hit, request, out, &turn.now);
         // Where nothing of the item's state is asked for, the access comes before the answer, and stays
         // when there is none.
@@ -52,7 +52,6 @@ pub(super) fn execute(
         }
         Ok(Err(error)) => Err(error),
         Err(miss) => {
-            turn.watch_miss(key.bytes(), miss);
             turn.counters.bump(Counter::CmdGet);
             count_miss(turn.counters, Counter::GetMisses, miss);
             if flags.is_quiet && !flags.is_opaque_too_long() {
@@ -148,7 +147,9 @@ fn expiry(exptime: Option<i32>, now: &Now) -> Expiry {
 pub(super) fn describe(key: &Key<'_>, out: &mut Output, turn: &Turn<'_>) {
     let (store, now) = (&turn.shared.store, turn.now.secs);
     turn.counters.bump(Counter::CmdMeta);
-    let described = store.inspect(&store.key(key.bytes()), None, now, |hit| {
+    let hashed = store.key(key.bytes());
+    turn.watch_lookup(&hashed);
+    let described = store.inspect(&hashed, None, now, |hit| {
         let bytes = out.bytes();
         bytes.extend_from_slice(b"ME ");
         push_key(bytes, key.bytes(), hit.is_binary_key());

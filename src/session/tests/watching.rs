@@ -111,6 +111,33 @@ fn watch_section_7_stores() {
     check_told("set a 0 0 1\r\nxyz\r\n", &[]);
 }
 
+/// What commands of the meta protocol make beside what they are for, as memcached tells of it.
+#[test]
+fn watch_section_7_meta() {
+    let miss = "item_get key=a status=not_found clsid=0 cfd=7 size=0";
+    let found = |size| format!("item_get key=a status=found clsid=N cfd=7 size={size}");
+    let store = |cmd, ttl, size| {
+        format!("item_store key=a status=stored cmd={cmd} ttl={ttl} clsid=N cfd=7 size={size}")
+    };
+    check_told("mg a v\r\nme a\r\nmg a N9\r\nme a\r\n", &[miss, miss, miss, &found(0)]);
+    check_told("ma a N9 J15\r\nma a\r\n", &[miss, miss, &store("add", 0, 2), &found(2)]);
+    check_told("ma a\r\n", &[miss]);
+    check_told(
+        "ms a 1\r\nx\r\nmd a x T8\r\nmd a I\r\nmd a\r\n",
+        &[
+            miss,
+            &store("set", 0, 1),
+            &found(1),
+            &found(1),
+            &store("set", 8, 0),
+            "deleted key=a cmd=md clsid=N size=0",
+            &found(0),
+            &found(0),
+            "deleted key=a cmd=md clsid=N size=0",
+        ],
+    );
+}
+
 #[test]
 fn watch_section_7_refused_stores() {
     let shared = watchable();
