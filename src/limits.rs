@@ -69,8 +69,7 @@ pub const LINGER_SECS: u32 = 2;
 pub const ACCEPT_RETRY_MILLIS: u64 = 10;
 
 /// Slices of a dump (`lru_crawler metadump`, `stats cachedump`) in one go of a connection; each locks
-/// one shard at a time for some 20 to 50 µs. A dump on its own gets [`GOES_PER_POLL`] goes before
-/// the worker looks at anybody else, so that more of them would keep others for over a millisecond.
+/// one shard at a time for some 20 to 50 µs, and the worker looks at the others before the next go.
 pub const DUMP_SLICES_PER_GO: usize = 1;
 
 /// Prefixes that are counted (`stats detail`), memcached's own bound; keys with others are not.

@@ -89,6 +89,8 @@ pub(super) struct Context<'a> {
     pub(super) requests_per_turn: u32,
     /// The server stops: what has been received is answered, then the connection closes.
     pub(super) stopping: bool,
+    /// Set by a go that took as long as those of many others.
+    pub(super) was_long: bool,
 }
 
 /// Why a connection ends, for the log.
@@ -291,11 +293,13 @@ impl Conn {
             shared: context.shared,
             counters: context.counters,
             requests_left: context.requests_per_turn,
+            was_long: false,
             descriptor: self.stream.as_raw_fd(),
             wake: &|| context.mailbox.wake_for(context.index),
         };
         let (consumed, want) =
             self.session.advance(held.input.unread(), &mut held.output, &mut turn);
+        context.was_long = turn.was_long;
         held.input.consume(consumed);
         match want {
             Want::Input | Want::News => {

@@ -338,13 +338,14 @@ impl Worker {
     }
 
     /// Lets the connections of the ready list go, each once; a short list is gone through several
-    /// times, so that a deep pipeline costs one poll.
+    /// times, so that a deep pipeline costs one poll. A long go ends the round, so that who comes meanwhile
+    /// waits for one and not for several.
     fn serve(&mut self) {
         for _ in 0..self.ready.len().max(GOES_PER_POLL) {
             let Some(index) = self.ready.pop_front() else { return };
             let conn = &mut self.conns[index];
             conn.queued = false;
-            let went = conn.go(&mut Context {
+            let mut context = Context {
                 index,
                 mailbox: &self.mailbox,
                 asked: &mut self.asked,
@@ -355,13 +356,19 @@ impl Worker {
                 now: self.now,
                 requests_per_turn: self.requests_per_turn,
                 stopping: self.deadline.is_some(),
-            });
+                was_long: false,
+            };
+            let went = conn.go(&mut context);
+            let was_long = context.was_long;
             match went {
                 Ok(()) => {
                     self.lingering |= conn.is_lingering();
                     self.queue(index);
                 }
                 Err(end) => self.close(index, &end),
+            }
+            if was_long {
+                return;
             }
         }
     }

@@ -108,6 +108,7 @@ impl Session {
             return Step::wait(Want::Turn);
         }
         turn.requests_left = 0;
+        turn.was_long = true;
         for _ in 0..DUMP_SLICES_PER_GO {
             if out.is_high() {
                 return Step::wait(Want::Drain);

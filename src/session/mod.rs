@@ -88,6 +88,8 @@ pub struct Turn<'a> {
     pub counters: &'a Counters,
     /// Requests that may still be executed in this turn; a multiget counts one a key.
     pub requests_left: u32,
+    /// Set by what takes as long as many requests: others are to be looked at before the next turn.
+    pub was_long: bool,
     /// The number of the connection that watchers are shown as `cfd`.
     pub descriptor: i32,
     /// Makes what gives the session another call if it waits for [`Want::News`].

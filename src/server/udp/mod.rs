@@ -167,6 +167,7 @@ impl Udp {
             shared: budget.shared,
             counters: budget.counters,
             requests_left: budget.requests_left,
+            was_long: false,
             descriptor: self.socket.as_raw_fd(),
             wake: &|| Arc::new(|| {}),
         };

@@ -59,7 +59,10 @@ impl Session {
             Request::Delete { key, cas } => tell_done(tag, delete(key, cas, turn), out),
             Request::Arith(request) => arith(tag, &request, out, turn),
             Request::Flush { delay } => tell_done(tag, flush(delay, turn), out),
-            Request::Stat { group } => stats::answer(tag, group, out, turn),
+            Request::Stat { group } => {
+                turn.was_long = true;
+                stats::answer(tag, group, out, turn);
+            }
             Request::Noop => response::done(out.bytes(), tag, 0),
             Request::Version => response::text(out.bytes(), tag, &turn.shared.options.version),
             Request::Quit => {
@@ -152,7 +155,9 @@ fn arith(tag: Tag, request: &Arith<'_>, out: &mut Output, turn: &Turn<'_>) {
     let sum = Sum { compare: cas, create, ..Sum::plain(direction, delta) };
     turn.watch_lookup(&key);
     let summed = store.arith(&key, &sum, turn.now.secs, |hit, number| (number, hit.cas()));
-    if !matches!(summed, Ok((number, _)) if number.is_new) {
+    if matches!(summed, Ok((number, _)) if number.is_new) {
+        turn.watch_created(&key, turn.now.expiry_unsigned(exptime));
+    } else {
         count_sum(direction, summed.err(), turn.counters);
     }
     let status = match summed {

@@ -66,6 +66,7 @@ impl Session {
             StatsTopic::Detail(request) => return self.stats_detail(request, out, turn),
             StatsTopic::Cachedump(request) => return self.start_cachedump(request, out, turn),
             StatsTopic::List(list) => {
+                turn.was_long = true;
                 produce(list, &mut Lines(out.bytes()), turn);
                 out.push(Reply::End.line());
             }

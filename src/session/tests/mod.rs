@@ -156,6 +156,7 @@ impl<'a> Client<'a> {
             shared: self.shared,
             counters: self.shared.metrics.block(0),
             requests_left: self.requests_per_turn,
+            was_long: false,
             descriptor: DESCRIPTOR,
             wake: &|| Arc::new(|| {}),
         }
