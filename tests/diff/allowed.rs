@@ -178,10 +178,11 @@ pub const RULES: &[Rule] = &[
         "a number with a long text behind it counts in memcached; here it is a text",
     ),
     rule(
-        "dumps behind a turn's worth of requests",
+        "dumps behind a turn's worth of requests, or behind a cut",
         Always,
         Avoid(shapes::late_dump),
-        "memcached refuses one behind answers that are unsent, and sends them every 20 requests",
+        "memcached refuses one behind answers that are unsent, and sends them every 20 requests, and before \
+         it reads on amid a block",
     ),
     rule(
         "keys that break lines",

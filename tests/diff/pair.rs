@@ -39,9 +39,8 @@ struct Side {
 }
 
 /// One worker: connections are served in the order in which they come. Each server is emptied after
-/// each sequence, so that nothing is evicted. The daemon's `-m` makes one shard, which hands out
-/// uniques one after the other, as memcached does.
-const ARGS: [[&str; 4]; 2] = [["-t", "1", "-m", "7"], ["-t", "1", "-m", "128"]];
+/// each sequence, so that nothing is evicted.
+const ARGS: [[&str; 4]; 2] = [["-t", "1", "-m", "128"]; 2];
 
 /// Empties a server, takes the next unique and tells it. Words that a server does not know do no
 /// harm. memcached leaves an item out that a thread of its own has locked at this moment, hence twice.

@@ -4,7 +4,7 @@
 //! followed: the blocks that are sent hold nothing that would matter.
 #![forbid(unsafe_code)]
 
-use crate::sequence::{Line, Request, Sequence, Word};
+use crate::sequence::{Cuts, Line, Request, Sequence, Word};
 
 const STORAGE: &[&str] = &["set", "add", "replace", "append", "prepend", "cas"];
 const RETRIEVAL: &[&str] = &["get", "gets", "gat", "gats"];
@@ -532,9 +532,11 @@ pub fn blank_number(sequence: &Sequence, index: usize) -> bool {
 
 pub fn late_dump(sequence: &Sequence, index: usize) -> bool {
     const REQUESTS_PER_TURN: usize = 20;
+    let is_cut = index > 0 && matches!(sequence.cuts, Cuts::At(_));
     line(sequence, index).is_some_and(|line| {
         let word = line.word(1);
         let is_dump = [&b"metadump"[..], b"mgdump"].iter().any(|dump| dump.starts_with(word));
-        line.command() == b"lru_crawler" && is_dump && index + 2 > REQUESTS_PER_TURN
+        let is_late = is_cut || index + 2 > REQUESTS_PER_TURN;
+        line.command() == b"lru_crawler" && is_dump && is_late
     })
 }
