@@ -4,8 +4,12 @@
 use super::arena::Ref;
 use super::item::Mark;
 use super::shard::{Payload, Shard};
-use super::{Created, Direction, Kept, Key, Meta, NoSum, Number, Sum};
+use super::{Created, Direction, Kept, Key, Meta, NoSum, Number, Sum, charged_bytes};
 use crate::clock::Secs;
+
+/// Largest item that memcached keeps in one piece. Whether a larger one is a number it says before it
+/// looks at the unique.
+const WHOLE_BYTES_MAX: usize = 512 * 1024;
 
 impl Shard {
     /// incr and decr (text, section 6; meta, section 7). Answers the item with its number.
@@ -21,7 +25,9 @@ impl Shard {
             (Err(miss), None) => return Err(NoSum::Miss(miss)),
         };
         let chunk = self.slab.chunk(item);
-        if chunk.value_len() == 0 {
+        let bytes =
+            charged_bytes(key.bytes.len(), chunk.flags(), chunk.value_len(), self.settings.cas);
+        if chunk.value_len() == 0 || bytes > WHOLE_BYTES_MAX {
             return Err(NoSum::NonNumeric);
         }
         if sum.compare != 0 && sum.compare != self.cas_of(item) {

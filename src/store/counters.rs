@@ -11,7 +11,7 @@ use crate::clock::Secs;
 /// What one shard counts beside its classes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ShardCounters {
-    /// Bytes that the linked items asked for.
+    /// Bytes that the items asked for, those that a flush has made invisible left out.
     pub bytes: u64,
     pub total_items: u64,
     pub pages_moved: u64,
@@ -23,6 +23,7 @@ pub(super) struct ShardCounters {
 /// What one shard counts of one class.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClassCounters {
+    /// Items, and bytes that they asked for; those that a flush has made invisible are left out.
     pub items: u64,
     pub requested: u64,
     /// Evictions since the class last got a page, for the mover.
@@ -72,7 +73,7 @@ pub struct Totals {
     pub hash_bytes: u64,
     /// Bytes that the items asked for: headers, keys and values.
     pub bytes: u64,
-    /// Items that are linked, expired ones included until they are reclaimed.
+    /// Items that are linked, expired ones included until they are reclaimed, flushed ones not.
     pub curr_items: u64,
     /// Items linked since the start or the last reset.
     pub total_items: u64,
@@ -183,13 +184,13 @@ impl Store {
             buckets += shard.index.buckets();
             totals.hash_bytes += (shard.index.pages() * page_bytes) as u64;
             totals.total_malloced += ((shard.pages_held - shard.index.pages()) * page_bytes) as u64;
-            totals.curr_items += shard.index.items() as u64;
             totals.bytes += shard.counters.bytes;
             totals.total_items += shard.counters.total_items;
             totals.slabs_moved += shard.counters.pages_moved;
             totals.rescues += shard.counters.rescues;
             totals.chunk_rescues += shard.counters.chunk_rescues;
             for class in &shard.classes {
+                totals.curr_items += class.items;
                 totals.evictions += class.evicted;
                 totals.evicted_unfetched += class.evicted_unfetched;
                 totals.evicted_active += class.evicted_active;

@@ -24,6 +24,13 @@ impl Histogram {
         }
     }
 
+    /// None is there any longer.
+    pub(super) fn clear(&mut self) {
+        if let Some(counts) = &mut self.0 {
+            counts.clear();
+        }
+    }
+
     /// One of so many bytes is there no longer.
     pub(super) fn remove(&mut self, bytes: u64) {
         let Some(counts) = &mut self.0 else { return };

@@ -46,7 +46,7 @@ mod validate;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
@@ -191,11 +191,13 @@ impl Store {
             arena.granule(),
         ));
         let hasher = Arc::new(hasher);
+        let uniques = Arc::new(CachePadded::new(AtomicU64::new(0)));
         let shards = (0..shape.shards)
             .map(|number| {
                 let settings = Settings {
                     number,
                     shards: shape.shards,
+                    uniques: uniques.clone(),
                     evictions: options.evictions,
                     cas: options.cas,
                     automove: options.automove,

@@ -16,6 +16,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam::utils::CachePadded;
 
 use super::arena::{Arena, PageId, Ref};
 use super::class::{ClassId, Sizes};
@@ -43,6 +46,8 @@ pub(super) const LEAD_MAX: u32 = 1 << 30;
 pub(super) struct Settings {
     pub number: usize,
     pub shards: usize,
+    /// Uniques that have been handed out, by all shards.
+    pub uniques: Arc<CachePadded<AtomicU64>>,
     pub evictions: bool,
     pub cas: bool,
     /// Pages move to the class that misses them most, not only where they must.
@@ -72,13 +77,12 @@ pub(super) struct Shard {
     pub(super) pages_held: usize,
     /// Readers of each item that is being read without the lock.
     pins: HashMap<Ref, u32, ahash::RandomState>,
-    next_cas: u64,
     /// The latest time that was noted; see the module's documentation.
     clock: u32,
     /// How far flushes have moved the clock ahead of the server's, at most [`LEAD_MAX`].
     pub(super) lead: u32,
     /// Items last accessed before this are gone.
-    live_from: u32,
+    pub(super) live_from: u32,
     /// Where the search for expired items goes on.
     pub(super) sweep: super::expire::Cursor,
 }
@@ -111,7 +115,6 @@ impl Shard {
             pages_max,
             pages_held: 1,
             pins: HashMap::default(),
-            next_cas: 0,
             clock: 0,
             lead: 0,
             live_from: 0,
@@ -156,8 +159,13 @@ impl Shard {
         Ok(())
     }
 
-    /// Makes everything stored so far invisible.
+    /// Makes everything stored so far invisible, and counts it off.
     pub(super) fn flush(&mut self, now: Secs) {
+        self.counters.bytes = 0;
+        self.histogram.clear();
+        for class in &mut self.classes {
+            (class.items, class.requested) = (0, 0);
+        }
         let latest = self.clock;
         self.lead += 1;
         // Were the server's clock set back, the new lead alone would not lead past `latest`.
@@ -355,9 +363,13 @@ impl Shard {
         counters.items += 1;
     }
 
+    /// An item leaves the index. One that a flush has made invisible was counted off by it.
     pub(super) fn note_unlinked(&mut self, item: Ref) {
         let chunk = self.slab.chunk(item);
         chunk.clear(Mark::LINKED);
+        if chunk.access() < self.live_from {
+            return;
+        }
         let requested = chunk.requested_bytes() as u64;
         self.counters.bytes -= requested;
         self.histogram.remove(requested);
@@ -396,11 +408,10 @@ impl Shard {
         }
     }
 
-    /// The next unique: every attempted store takes one (text, section 4).
+    /// The next unique: every attempted store takes one (text, section 4). One sequence for all shards,
+    /// as clients see it in memcached; taken under this shard's lock, so that those of a key only grow.
     fn take_cas(&mut self) -> u64 {
-        let cas = self.next_cas * self.settings.shards as u64 + self.settings.number as u64;
-        self.next_cas += 1;
-        (cas + CAS_FIRST) & CAS_NARROW_MAX
+        (self.settings.uniques.fetch_add(1, Relaxed) + CAS_FIRST) & CAS_NARROW_MAX
     }
 }
 

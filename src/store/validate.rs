@@ -39,9 +39,11 @@ impl Shard {
                         Kind::Item => {
                             self.validate_item(chunk);
                             if seen.has(Mark::LINKED) {
+                                linked.insert(chunk);
+                            }
+                            if seen.has(Mark::LINKED) && seen.access() >= self.live_from {
                                 requested += seen.requested_bytes() as u64;
                                 items[usize::from(self.slab.class_of(chunk).0)] += 1;
-                                linked.insert(chunk);
                             }
                         }
                     }

@@ -1,6 +1,7 @@
 //! What of the text protocol a conversation file cannot say: long lines, many keys, all lengths.
 #![forbid(unsafe_code)]
 
+use crate::client::Client;
 use crate::harness::{Program, Random, Server, together};
 
 /// A value that tells its key and its place, so that mixed up bytes show.
@@ -153,6 +154,20 @@ fn random_cuts_change_nothing() {
         }
         client.expect(&answer);
         client.assert_in_step(&Program::target().version);
+    }
+}
+
+/// One sequence of uniques over all keys and threads, from 2 on (section 4).
+#[test]
+fn uniques_are_one_sequence() {
+    let _turn = together();
+    let server = Server::start(&["-m", "1024", "-t", "4"]);
+    let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for number in 2..100 {
+        let key = format!("key{number}");
+        clients[number % 3].ask(format!("set {key} 0 0 1\r\nx\r\n"), "STORED\r\n");
+        clients[3]
+            .ask(format!("gets {key}\r\n"), format!("VALUE {key} 0 1 {number}\r\nx\r\nEND\r\n"));
     }
 }
 
