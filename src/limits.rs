@@ -79,7 +79,7 @@ pub const PREFIXES_MAX: usize = 1 << 16;
 pub const PREFIX_BYTES_MAX: usize = 1 << 20;
 
 /// Bytes of a `STAT detail dump` (binary protocol), which is one packet and so held whole: as many
-/// as some 4,000 prefixes take, half a millisecond's work. The text protocol lists any number.
+/// as some 4,000 prefixes take. The text protocol lists any number.
 pub const DETAIL_PACKET_BYTES_MAX: usize = 256 * 1024;
 
 /// Room for a value that is arriving is made for as many bytes as have come already, within these
@@ -109,6 +109,10 @@ pub const MEMORY_LIMIT_MAX_MEGABYTES: u32 = 1_000_000_000;
 /// Bytes of all answers to one datagram (`-U`): the largest value of the default `-I` with the lines
 /// around it. An answer is held whole, and a false sender's address must not be worth much.
 pub const DATAGRAM_ANSWERS_MAX_BYTES: usize = (1 << 20) + 4096;
+
+/// Bytes of datagrams, with what the system adds to each, that may wait in one UDP socket: a burst
+/// of some thousands. Taken from the system, one socket a worker and address.
+pub const UDP_RECEIVE_BUF_BYTES: usize = 4 * 1024 * 1024;
 
 /// Descriptors that `stats conns` is gathered for at a time: some 0.3 ms of a worker that has them
 /// all, however many it has beside them, and some 20 kB of lines. A client that does not read holds

@@ -228,6 +228,7 @@ mod tests {
 
     use super::*;
     use crate::store::shard::LEAD_MAX;
+    use crate::store::validate::held_items;
     use crate::store::{Meta, Options, Terms};
 
     fn store(crawler: bool) -> Arc<Store> {
@@ -252,6 +253,17 @@ mod tests {
             store
                 .store(&Terms::default(), &store.key(key.as_bytes()), meta, b"", Secs(100))
                 .unwrap();
+        }
+        store
+    }
+
+    /// The same with so many items that a sweep of a shard takes several slices.
+    fn full_store() -> Arc<Store> {
+        let store = store(true);
+        for number in 0..40_000u32 {
+            let key = format!("more{number}");
+            let key = store.key(key.as_bytes());
+            store.store(&Terms::default(), &key, Meta::default(), b"", Secs(100)).unwrap();
         }
         store
     }
@@ -306,7 +318,7 @@ mod tests {
             }
             store.shards.iter().for_each(|shard| shard.lock().lead = LEAD_MAX - 1);
             store.flush(Secs(100));
-            assert_eq!(store.totals().curr_items, 0);
+            assert_eq!(held_items(&store), 0);
             assert!(store.shards.iter().all(|shard| shard.lock().lead == 0));
             store.store(&Terms::default(), &key, Meta::default(), b"y", Secs(100)).unwrap();
             assert!(store.get(&key, Secs(100), |_| ()).is_ok());
@@ -315,15 +327,10 @@ mod tests {
         }
     }
 
-    /// A sweep of a shard takes several slices; each of these comes amid one.
+    /// Each of these comes amid a sweep.
     #[test]
     fn crawls_and_flushes_do_not_hold_up_a_sweep() {
-        let store = store(true);
-        for number in 0..40_000u32 {
-            let key = format!("more{number}");
-            let key = store.key(key.as_bytes());
-            store.store(&Terms::default(), &key, Meta::default(), b"", Secs(100)).unwrap();
-        }
+        let store = full_store();
         for ask in [|store: &Store| store.crawl(|_| true), |store: &Store| store.flush(Secs(100))] {
             let before = store.totals().crawler_rounds;
             let slices = (0..1000).take_while(|_| {
@@ -332,6 +339,16 @@ mod tests {
             });
             assert!((10..999).contains(&slices.count()));
         }
-        assert_eq!(items(&store, 101), 0, "what was flushed behind a sweep is found by the next");
+    }
+
+    #[test]
+    fn a_flush_amid_a_sweep_reaches_what_lies_behind_it() {
+        let store = full_store();
+        store.crawl(|_| true);
+        (0..3).for_each(|_| assert!(store.maintain(Secs(100))));
+        assert!(store.shards.iter().any(|shard| shard.lock().sweep.page > 0), "amid a shard");
+        store.flush(Secs(100));
+        assert_eq!(items(&store, 101), 0);
+        assert_eq!(held_items(&store), 0);
     }
 }

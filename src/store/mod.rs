@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A key's hash chooses its shard; this module locks it, and the shard's code is plain `&mut self`
-//! (`shard`). Shards share the arena alone. A thread holds one shard's lock at a time, and inside
+//! (`shard`). Shards share the arena and the sequence of uniques. A thread holds one shard's lock at a time, and inside
 //! it at most one of two leaves, the arena's pool lock or the watchers' ([`Hub`]): there is no
 //! other order. See docs/store.md.
 //!

@@ -21,6 +21,11 @@ pub(super) fn validate(store: &Store) {
     assert_eq!(pages, store.arena.taken_pages());
 }
 
+/// Items in the index, those included that a flush has made invisible and that no sum counts.
+pub(super) fn held_items(store: &Store) -> usize {
+    store.shards.iter().map(|shard| shard.lock().index.items()).sum()
+}
+
 impl Shard {
     fn validate(&self) {
         let mut linked = HashSet::new();

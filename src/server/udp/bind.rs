@@ -15,12 +15,10 @@ use socket2::{Domain, Socket, Type};
 
 use super::Udp;
 use crate::clock::Secs;
+use crate::limits::UDP_RECEIVE_BUF_BYTES;
 use crate::server::addresses::{self, Transport};
 use crate::server::{Options, StartError};
 use crate::session::Protocol;
-
-/// Bytes of datagrams, with what the system adds to each, that may wait in a socket.
-const RECEIVE_BUF_BYTES: usize = 4 * 1024 * 1024;
 
 /// The sockets of one address, one for each worker.
 pub(in crate::server) struct Bound {
@@ -123,8 +121,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     // A client's datagrams wait in one socket, for one worker: what comes at once must fit. Without the
     // privilege to go beyond it, the system cuts this down to what it allows.
-    if sockopt::RcvBufForce.set(&socket, &RECEIVE_BUF_BYTES).is_err() {
-        socket.set_recv_buffer_size(RECEIVE_BUF_BYTES)?;
+    if sockopt::RcvBufForce.set(&socket, &UDP_RECEIVE_BUF_BYTES).is_err() {
+        socket.set_recv_buffer_size(UDP_RECEIVE_BUF_BYTES)?;
     }
     Ok(socket)
 }
@@ -172,7 +170,7 @@ mod tests {
         let allowed: usize = allowed.trim().parse().expect("a number");
         let socket = socket(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a socket");
         let granted = socket.recv_buffer_size().expect("SO_RCVBUF");
-        assert!(granted >= allowed.min(RECEIVE_BUF_BYTES), "{granted} of {allowed}");
+        assert!(granted >= allowed.min(UDP_RECEIVE_BUF_BYTES), "{granted} of {allowed}");
     }
 
     #[test]

@@ -65,6 +65,29 @@ fn flushes_do_not_make_an_access_look_later() {
     client.check("flush_all\r\nget b c\r\n", "OK\r\nEND\r\n");
 }
 
+/// After these the worker looks at the others, whatever is left to do.
+#[test]
+fn lists_say_that_they_were_long() {
+    let shared = shared();
+    let stat = [&[0x80, 0x10][..], &[0; 22]].concat();
+    for (request, is_long) in [
+        (b"lru_crawler metadump all\r\n".as_slice(), true),
+        (b"stats cachedump 1 0\r\n", true),
+        (b"stats detail dump\r\n", true),
+        (b"stats\r\n", true),
+        (b"stats slabs\r\n", true),
+        (&stat, true),
+        (b"get a b c\r\n", false),
+        (b"set a 0 0 1\r\nx\r\n", false),
+        (b"stats reset\r\n", false),
+    ] {
+        let client = Client::new(&shared);
+        let mut turn = client.turn();
+        Session::new().advance(request, &mut Output::new(), &mut turn);
+        assert_eq!(turn.was_long, is_long, "{}", request.escape_ascii());
+    }
+}
+
 #[test]
 fn what_follows_a_dump_is_answered_after_it() {
     let shared = shared();
