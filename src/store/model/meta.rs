@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::super::*;
-use super::{Entry, Model, SMALL_PAGE_BYTES};
+use super::{Entry, Model};
 
 impl Model {
     /// mg: looks at an item, may make it, and may change what is known of it.
@@ -155,8 +155,10 @@ impl Model {
             Err(NoSum::Mismatch) => assert_ne!(sum.compare, old.unwrap().cas),
             Err(NoSum::NonNumeric) => {
                 let old = old.unwrap();
-                let is_chained = old.value.len() > SMALL_PAGE_BYTES / 13;
-                assert!(parsed(&old).is_none() || is_chained);
+                // With flags and a wide unique, which are not always there.
+                let bytes = HEADER_BYTES + 4 + 4 + key.len() + old.value.len();
+                let is_chained = bytes > self.store.chunk_bytes_max();
+                assert!(parsed(&old).is_none() || is_chained, "a number of {bytes} bytes");
             }
             Err(NoSum::NoMemory | NoSum::NoMemoryForNew) => self.check_refusal(),
         }
