@@ -30,6 +30,8 @@ mod limits;
 
 mod memory;
 
+mod pressure;
+
 mod faults;
 
 mod control;
