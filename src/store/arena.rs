@@ -39,12 +39,17 @@ impl Ref {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PageId(pub u32);
 
+/// Bytes of a page that share a floor: few enough to look through when one item in them is due, and
+/// enough that floors are a 512th of the memory.
+const REGION_BYTES: usize = 2048;
+
 /// What its owner notes of a page.
 #[derive(Debug, Default)]
 pub(super) struct PageNote {
     /// Slab class that the page is cut for.
     pub class: AtomicU8,
-    /// No item of the page expires before this second; 0: none expires at all.
+    /// No item of the page expires before this second; 0: none expires at all, and no region of it
+    /// has a floor.
     pub expiry_floor: AtomicU32,
 }
 
@@ -55,6 +60,8 @@ pub(super) struct Arena {
     page_shift: u32,
     granule_shift: u32,
     notes: Box<[PageNote]>,
+    /// The same second for the items that begin in each region.
+    region_floors: Box<[AtomicU32]>,
     pool: Mutex<Pool>,
 }
 
@@ -90,8 +97,10 @@ impl Arena {
             Err(_) => (map(least)?, least),
         };
         let pool = Pool { free: Vec::new(), fresh: 1, taken: 0, limit: 0 };
-        let notes = zeroed_notes(reserved >> page_shift);
-        let arena = Arena { base, reserved, page_shift, granule_shift, notes, pool: pool.into() };
+        let notes = zeroed(reserved >> page_shift);
+        let region_floors = zeroed(reserved / REGION_BYTES);
+        let pool = pool.into();
+        let arena = Arena { base, reserved, page_shift, granule_shift, notes, region_floors, pool };
         arena.set_limit(limit_bytes);
         Ok(arena)
     }
@@ -130,9 +139,11 @@ impl Arena {
         pool.free.push(page);
     }
 
-    /// Sets the limit; false, and nothing changed, where the reservation cannot hold it.
+    /// Sets the limit, of pages and the floors of their regions; false, and nothing changed, where the
+    /// reservation cannot hold it.
     pub(super) fn set_limit(&self, bytes: usize) -> bool {
-        let pages = bytes >> self.page_shift;
+        let floors_bytes = self.regions_per_page() * size_of::<AtomicU32>();
+        let pages = bytes / (self.page_bytes() + floors_bytes);
         if pages >= self.notes.len() {
             return false;
         }
@@ -171,6 +182,20 @@ impl Arena {
 
     pub(super) fn note(&self, page: PageId) -> &PageNote {
         &self.notes[page.0 as usize]
+    }
+
+    /// Floors of the regions of a page.
+    pub(super) fn region_floors(&self, page: PageId) -> &[AtomicU32] {
+        &self.region_floors[page.0 as usize * self.regions_per_page()..][..self.regions_per_page()]
+    }
+
+    /// Floor of the region that the byte at `offset` lies in.
+    pub(super) fn region_floor(&self, offset: usize) -> &AtomicU32 {
+        &self.region_floors[offset / REGION_BYTES]
+    }
+
+    pub(super) fn regions_per_page(&self) -> usize {
+        self.page_bytes() / REGION_BYTES
     }
 
     /// Offset of a page's first byte.
@@ -221,19 +246,31 @@ fn map(len: usize) -> Result<NonNull<u8>, nix::Error> {
         .map(NonNull::cast)
 }
 
-/// Notes for `count` pages, from zeroed memory so that unused ones are never touched.
-fn zeroed_notes(count: usize) -> Box<[PageNote]> {
-    let Ok(layout) = Layout::array::<PageNote>(count.max(1)) else {
-        unreachable!("a few million notes fit the address space")
+/// What all-zero bytes are a value of.
+///
+/// # Safety
+///
+/// They are.
+unsafe trait Zeroed {}
+
+// SAFETY: two atomic integers.
+unsafe impl Zeroed for PageNote {}
+// SAFETY: an atomic integer.
+unsafe impl Zeroed for AtomicU32 {}
+
+/// `count` values, from zeroed memory so that unused ones are never touched.
+fn zeroed<T: Zeroed>(count: usize) -> Box<[T]> {
+    let Ok(layout) = Layout::array::<T>(count.max(1)) else {
+        unreachable!("notes on a reservation fit the address space")
     };
-    // SAFETY: the layout has a non-zero size; all-zero bytes are a valid PageNote (two atomics);
-    // the box frees with the same layout.
+    // SAFETY: the layout has a non-zero size; all-zero bytes are valid by the trait's promise; the
+    // box frees with the same layout.
     unsafe {
-        let notes = alloc_zeroed(layout).cast::<PageNote>();
-        if notes.is_null() {
+        let values = alloc_zeroed(layout).cast::<T>();
+        if values.is_null() {
             handle_alloc_error(layout);
         }
-        Box::from_raw(std::ptr::slice_from_raw_parts_mut(notes, count.max(1)))
+        Box::from_raw(std::ptr::slice_from_raw_parts_mut(values, count.max(1)))
     }
 }
 
@@ -243,13 +280,14 @@ mod tests {
 
     #[test]
     fn hands_out_up_to_the_limit_and_takes_back() {
-        let arena = Arena::new(4 * 16384, 16384).unwrap();
+        let page_cost = 16384 + 16384 / REGION_BYTES * 4;
+        let arena = Arena::new(4 * page_cost, 16384).unwrap();
         let pages: Vec<PageId> = std::iter::from_fn(|| arena.take()).collect();
         assert_eq!(pages, [PageId(1), PageId(2), PageId(3), PageId(4)]);
         arena.give(pages[1]);
         assert_eq!(arena.take(), Some(pages[1]));
         assert_eq!(arena.take(), None);
-        assert!(arena.set_limit(5 * 16384));
+        assert!(arena.set_limit(5 * page_cost));
         assert_eq!(arena.take(), Some(PageId(5)));
         assert!(!arena.set_limit(usize::MAX));
     }

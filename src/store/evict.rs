@@ -364,6 +364,7 @@ impl Shard {
         self.slab.withhold(class, page);
         self.move_rest(class, page, now);
         self.slab.remove_page(class, number);
+        self.sweep.page_removed(class, number);
         let hand = &mut self.hands[usize::from(class.0)];
         if number < hand.page {
             hand.page -= 1;

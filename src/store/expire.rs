@@ -1,33 +1,43 @@
 //! Giving back what has expired, and an index grown too large, in the background and in slices.
 //!
-//! Each page knows a second before which none of its items expires, its expiry floor. A sweep
-//! goes through the floors and opens only the pages whose floor has passed; there it frees what is
-//! gone and notes the new floor. So a page of items without a TTL, or whose TTLs lie ahead, costs
-//! a comparison, and no item pays for a place in a wheel or a list.
+//! Each page knows a second before which none of its items expires, its expiry floor, and so does
+//! each region of 2 KiB in it. A sweep goes through the floors of the pages, of those that have
+//! passed through the regions', and looks at the items of the regions that are due; there it frees
+//! what is gone and notes the new floor. So a page of items without a TTL, or whose TTLs lie ahead,
+//! costs a comparison, an item that expires costs the few headers of its region, however many
+//! others there are, and no item pays for a place in a wheel or a list.
 #![forbid(unsafe_code)]
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use super::Store;
+use super::arena::PageId;
 use super::class::ClassId;
 use super::item::{Kind, Mark};
 use super::shard::Shard;
 use crate::clock::{Expiry, Secs};
 
-/// Chunks looked at in one slice: some 20 µs, one page of the smallest chunks.
-const CHUNKS_PER_SLICE: usize = 2048;
+/// What one slice of a sweep may cost, in units of some 3 ns: 10 to 40 µs.
+const SLICE_COST: usize = 12_000;
+/// Comparing a floor.
+const FLOOR_COST: usize = 1;
+/// Opening a page or a region: what is read first is in no cache.
+const OPEN_COST: usize = 40;
+/// Looking at one more item.
+const LOOK_COST: usize = 5;
+/// Freeing one, or a link of its chain: 100 ns where all around it goes as well, 700 where its bucket
+/// of the index has to come from memory.
+const FREE_COST: usize = 150;
 
 /// Buckets that the index gives up in one slice: some 20 µs.
 const BUCKETS_PER_SLICE: usize = 256;
 
-/// Floors compared in one slice: some 10 µs.
-const FLOORS_PER_SLICE: usize = 4096;
-
-/// Where a sweep goes on: a page of a class. The class 0 begins a new sweep.
+/// Where a sweep goes on: a region in a page of a class. The class 0 begins a new sweep.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Cursor {
     class: u8,
     page: usize,
+    region: usize,
     /// Classes of which this sweep opens all pages, one bit each: a flush has left items in pages
     /// whose floor has not passed, or somebody has asked for it.
     opened: [u64; 4],
@@ -43,6 +53,15 @@ impl Cursor {
     /// Whether pages are opened of which it is not known that anything in them is due: after a flush.
     pub(super) fn opens_any(&self) -> bool {
         self.opened != [0; 4] || self.pending != [0; 4]
+    }
+
+    /// A page has left its class: those behind it have moved up by one.
+    pub(super) fn page_removed(&mut self, class: ClassId, number: usize) {
+        if class.0 == self.class && number < self.page {
+            self.page -= 1;
+        } else if class.0 == self.class && number == self.page {
+            self.region = 0;
+        }
     }
 
     /// Adds classes to those of this sweep, and of the next one if this has left pages behind it.
@@ -157,24 +176,24 @@ impl Shard {
 
     /// Does one slice of a sweep. False when the sweep has come to its end.
     pub(super) fn sweep(&mut self, now: Secs) -> bool {
-        let (mut chunks, mut floors) = (CHUNKS_PER_SLICE, FLOORS_PER_SLICE);
+        let mut budget = SLICE_COST;
         let last = self.slab.sizes().largest().0;
         self.sweep.class = self.sweep.class.max(1);
         while self.sweep.class <= last {
             let class = ClassId(self.sweep.class);
             let Some(&page) = self.slab.pages(class).get(self.sweep.page) else {
                 self.sweep.class += 1;
-                self.sweep.page = 0;
+                (self.sweep.page, self.sweep.region) = (0, 0);
                 continue;
             };
-            let floor = self.slab.expiry_floor(page);
-            if self.sweep.opens(class) || (floor != 0 && floor <= now.0) {
-                self.sweep_page(class, self.sweep.page, now);
-                chunks = chunks.saturating_sub(self.slab.per_page(class));
+            budget = budget.saturating_sub(FLOOR_COST);
+            let is_due = self.sweep.opens(class) || is_due(self.slab.expiry_floor(page), now);
+            if is_due && !self.sweep_page(class, page, now, &mut budget) {
+                return true;
             }
             self.sweep.page += 1;
-            floors -= 1;
-            if chunks == 0 || floors == 0 {
+            self.sweep.region = 0;
+            if budget == 0 {
                 return true;
             }
         }
@@ -197,18 +216,42 @@ impl Shard {
         self.sweep.open([u64::MAX; 4]);
     }
 
-    fn sweep_page(&mut self, class: ClassId, number: usize, now: Secs) {
-        let page = self.slab.pages(class)[number];
-        let mut floor = u32::MAX;
-        for index in 0..self.slab.per_page(class) {
+    /// Goes on in a page. False: the budget was used up before its end.
+    fn sweep_page(&mut self, class: ClassId, page: PageId, now: Secs, budget: &mut usize) -> bool {
+        *budget = budget.saturating_sub(OPEN_COST);
+        while self.sweep.region < self.slab.regions_per_page() {
+            if *budget == 0 {
+                return false;
+            }
+            let region = self.sweep.region;
+            self.sweep.region += 1;
+            let floor = self.slab.region_floor(page, region);
+            let cost = if self.sweep.opens(class) || is_due(floor, now) {
+                self.sweep_region(class, page, region, now)
+            } else {
+                FLOOR_COST
+            };
+            *budget = budget.saturating_sub(cost);
+        }
+        self.slab.raise_expiry_floor(page);
+        true
+    }
+
+    /// Looks at all items that begin in a region; what that has cost.
+    fn sweep_region(&mut self, class: ClassId, page: PageId, region: usize, now: Secs) -> usize {
+        let (mut floor, mut cost) = (u32::MAX, OPEN_COST);
+        let chunk_bytes = self.slab.chunk_bytes(class);
+        for index in self.slab.chunks_of(class, region) {
             let item = self.slab.chunk_at(class, page, index);
             let chunk = self.slab.chunk(item);
+            cost += LOOK_COST;
             if chunk.kind() != Kind::Item || !chunk.has(Mark::LINKED) {
                 continue;
             }
             self.class_mut(class).crawler_items_checked += 1;
             self.sweep.examined += 1;
             if self.gone(chunk, now).is_some() {
+                cost += FREE_COST * (1 + chunk.value_len() / chunk_bytes);
                 self.reclaim(item);
                 let counters = self.class_mut(class);
                 counters.crawler_reclaimed += 1;
@@ -218,8 +261,14 @@ impl Shard {
                 floor = floor.min(chunk.expiry().0);
             }
         }
-        self.slab.set_expiry_floor(page, if floor == u32::MAX { 0 } else { floor });
+        self.slab.set_region_floor(page, region, if floor == u32::MAX { 0 } else { floor });
+        cost
     }
+}
+
+/// Whether something above this floor may have expired.
+fn is_due(floor: u32, now: Secs) -> bool {
+    floor != 0 && floor <= now.0
 }
 
 #[cfg(test)]

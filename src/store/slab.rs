@@ -4,6 +4,7 @@
 //! in the chunks), so that a page's free chunks can be taken out when the page is given up. The
 //! slab knows what a chunk's header says about being free, and nothing else about items.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -117,7 +118,9 @@ impl Slab {
     pub(super) fn add_page(&mut self, class: ClassId, page: PageId) {
         let note = self.arena.note(page);
         note.class.store(class.0, Relaxed);
-        note.expiry_floor.store(0, Relaxed);
+        if note.expiry_floor.swap(0, Relaxed) != 0 {
+            self.arena.region_floors(page).iter().for_each(|floor| floor.store(0, Relaxed));
+        }
         for index in (0..self.class(class).per_page).rev() {
             let chunk = self.chunk_at(class, page, index);
             self.link_free(class, chunk);
@@ -193,12 +196,15 @@ impl Slab {
         self.arena.reference(self.arena.page_start(page) + index * self.class(class).chunk_bytes)
     }
 
-    /// Lowers the page's expiry floor to `second` (not 0).
+    /// Lowers the expiry floors of the chunk's page and region to `second` (not 0).
     pub(super) fn note_expiry(&self, chunk: Ref, second: u32) {
-        let floor = &self.arena.note(self.page_of(chunk)).expiry_floor;
-        let old = floor.load(Relaxed);
-        if old == 0 || second < old {
-            floor.store(second, Relaxed);
+        let offset = self.arena.offset(chunk);
+        let page = self.arena.page_of(offset);
+        for floor in [self.arena.region_floor(offset), &self.arena.note(page).expiry_floor] {
+            let old = floor.load(Relaxed);
+            if old == 0 || second < old {
+                floor.store(second, Relaxed);
+            }
         }
     }
 
@@ -206,8 +212,32 @@ impl Slab {
         self.arena.note(page).expiry_floor.load(Relaxed)
     }
 
-    pub(super) fn set_expiry_floor(&self, page: PageId, second: u32) {
-        self.arena.note(page).expiry_floor.store(second, Relaxed);
+    /// Floor of a region of a page.
+    pub(super) fn region_floor(&self, page: PageId, region: usize) -> u32 {
+        self.arena.region_floors(page)[region].load(Relaxed)
+    }
+
+    pub(super) fn set_region_floor(&self, page: PageId, region: usize, second: u32) {
+        self.arena.region_floors(page)[region].store(second, Relaxed);
+    }
+
+    /// Raises the page's floor to the lowest of its regions'.
+    pub(super) fn raise_expiry_floor(&self, page: PageId) {
+        let floors = self.arena.region_floors(page).iter().map(|floor| floor.load(Relaxed));
+        let lowest = floors.filter(|&floor| floor != 0).min().unwrap_or(0);
+        self.arena.note(page).expiry_floor.store(lowest, Relaxed);
+    }
+
+    pub(super) fn regions_per_page(&self) -> usize {
+        self.arena.regions_per_page()
+    }
+
+    /// Places of the chunks of `class` that begin in a region of a page.
+    pub(super) fn chunks_of(&self, class: ClassId, region: usize) -> Range<usize> {
+        let Pages { chunk_bytes, per_page, .. } = *self.class(class);
+        let region_bytes = self.arena.page_bytes() / self.regions_per_page();
+        let at = |bytes: usize| bytes.div_ceil(chunk_bytes).min(per_page);
+        at(region * region_bytes)..at((region + 1) * region_bytes)
     }
 
     fn link_free(&mut self, class: ClassId, chunk: Ref) {

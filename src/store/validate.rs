@@ -5,7 +5,8 @@
 use std::collections::HashSet;
 
 use super::Store;
-use super::arena::Ref;
+use super::arena::{PageId, Ref};
+use super::class::ClassId;
 use super::item::{Kind, Mark};
 use super::shard::Shard;
 use crate::clock::Expiry;
@@ -52,14 +53,8 @@ impl Shard {
                             }
                         }
                     }
-                    let floor = self.slab.expiry_floor(page);
-                    if seen.kind() == Kind::Item
-                        && seen.has(Mark::LINKED)
-                        && seen.expiry() != Expiry::NEVER
-                    {
-                        assert!(floor != 0 && floor <= seen.expiry().0);
-                    }
                 }
+                self.validate_floors(class, page);
             }
             assert_eq!(free, self.slab.free_chunks(class));
         }
@@ -69,6 +64,27 @@ impl Shard {
             assert_eq!(items[class], counters.items);
         }
         self.validate_index(&linked);
+    }
+
+    /// A region's floor is no later than any item's that begins there, a page's no later than a region's.
+    fn validate_floors(&self, class: ClassId, page: PageId) {
+        let page_floor = self.slab.expiry_floor(page);
+        let mut next = 0;
+        for region in 0..self.slab.regions_per_page() {
+            let floor = self.slab.region_floor(page, region);
+            assert!(floor == 0 || (page_floor != 0 && page_floor <= floor));
+            let chunks = self.slab.chunks_of(class, region);
+            assert_eq!(chunks.start, next, "each chunk begins in one region");
+            next = chunks.end;
+            for index in chunks {
+                let seen = self.slab.chunk(self.slab.chunk_at(class, page, index));
+                let expires = seen.kind() == Kind::Item
+                    && seen.has(Mark::LINKED)
+                    && seen.expiry() != Expiry::NEVER;
+                assert!(!expires || (floor != 0 && floor <= seen.expiry().0));
+            }
+        }
+        assert_eq!(next, self.slab.per_page(class));
     }
 
     fn validate_index(&self, linked: &HashSet<Ref>) {

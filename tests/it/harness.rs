@@ -10,11 +10,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{LazyLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, LazyLock, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, Uid};
+use nuthatch::store::{Options, Store};
 
 use crate::client::Client;
 
@@ -356,6 +358,34 @@ impl Drop for Scratch {
 #[expect(clippy::disallowed_methods, reason = "tests measure real servers in real time")]
 pub fn moment() -> Instant {
     Instant::now()
+}
+
+/// Processor time that this thread has used: what else the machine does is left out.
+pub fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock of each thread").into()
+}
+
+/// A number that a variable gives for a run at full size, or the one for every run.
+pub fn sized(variable: &str, every_run: usize) -> usize {
+    std::env::var(variable).map_or(every_run, |text| text.parse().expect("a number"))
+}
+
+/// The store by itself, as the daemon makes it with two threads and `-m` of `memory_bytes`.
+pub fn store_of(memory_bytes: usize) -> Arc<Store> {
+    let options = Options {
+        memory_bytes,
+        item_size_max: 1 << 20,
+        growth_factor: 1.08,
+        chunk_space_min: 12,
+        evictions: true,
+        cas: true,
+        large_pages: false,
+        crawler: true,
+        automove: true,
+        track_sizes: false,
+        threads: 2,
+    };
+    Store::new(&options).expect("memory")
 }
 
 /// Waits until `probe` gives a value, at most `limit`.

@@ -32,6 +32,8 @@ mod memory;
 
 mod pressure;
 
+mod expiry;
+
 mod faults;
 
 mod control;
