@@ -135,8 +135,10 @@ pub struct Store {
     flush_due: AtomicU32,
     /// Second of the last flush, or of the one that is due.
     flush_shown: AtomicU32,
-    /// The shard that is being swept, and the second whose sweep is done.
+    /// The shard that is being swept, the second in which that round began (0: none has), and the
+    /// second whose round is done.
     sweeping: AtomicUsize,
+    round_began: AtomicU32,
     swept: AtomicU32,
     crawler: expire::Crawler,
     /// Who is told of evictions, moved pages and sweeps.
@@ -225,6 +227,7 @@ impl Store {
             flush_due: AtomicU32::new(0),
             flush_shown: AtomicU32::new(0),
             sweeping: AtomicUsize::new(0),
+            round_began: AtomicU32::new(0),
             swept: AtomicU32::new(0),
             crawler: expire::Crawler::new(options.crawler),
             hub,
@@ -413,7 +416,7 @@ impl Store {
             shard.flush(now);
             shard.sweep_flushed();
         }
-        self.swept.store(0, Relaxed);
+        self.swept.store(now.0.saturating_sub(1), Relaxed);
     }
 
     /// The same at the second `at`; a later call of either replaces it.
@@ -446,6 +449,9 @@ impl Store {
         if number == 0 && self.swept.load(Relaxed) == now.0 && !self.crawler.is_asked() {
             return false;
         }
+        if self.round_began.load(Relaxed) == 0 {
+            self.round_began.store(now.0, Relaxed);
+        }
         let mut shard = self.shard(number);
         if shard.shrink_index() {
             return true;
@@ -462,10 +468,15 @@ impl Store {
         self.sweeping.store(next, Relaxed);
         if next == 0 {
             self.even_out();
-            self.swept.store(now.0, Relaxed);
+            self.swept.store(self.round_began.swap(0, Relaxed), Relaxed);
             self.crawler.note_round();
         }
         next != 0 || self.crawler.is_asked()
+    }
+
+    /// Whether background work has been due for a second and more, so that it should get more time.
+    pub fn is_behind(&self, now: Secs) -> bool {
+        self.swept.load(Relaxed).saturating_add(1) < now.0
     }
 
     /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by

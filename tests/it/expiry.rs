@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nuthatch::clock::{Expiry, Secs};
@@ -13,7 +15,7 @@ use nuthatch::store::{Meta, Store, Terms};
 
 use crate::client::Client;
 use crate::harness::{
-    Launch, Program, alone, moment, say, sized, store_of, thread_time, wait_for,
+    Launch, Program, Server, alone, moment, say, sized, store_of, thread_time, wait_for,
 };
 use crate::pressure::{is_full, name, programs};
 
@@ -239,4 +241,43 @@ fn watch_daemon(program: &Program, count: u32, memory: usize) {
         client.stat("curr_items")
     ));
     assert!(!program.is_ours || cpu < 60 * CPU_MAX_A_SECOND, "{cpu:?}");
+}
+
+/// Beside clients that keep the thread busy, each with many requests at a time: a slice of the sweep a
+/// turn would take many seconds.
+#[test]
+fn expired_memory_is_back_under_load() {
+    let _turn = alone();
+    let (count, ttl) = (items().min(500_000), 3);
+    let memory = ((count as usize * 210) >> 20) + 64;
+    let server = Server::start(&["-m", &memory.to_string(), "-t", "1", "-R", "6000"]);
+    let mut client = server.connect();
+    fill(&mut client, 0..count, |_| ttl);
+    let due = moment() + Duration::from_secs(ttl.into());
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| keep_busy(&server, &is_over));
+        pause_until(due);
+        wait_for("expired items to go", Duration::from_secs(100), || {
+            (client.stat("curr_items")? == "0").then_some(())
+        });
+        is_over.store(true, Relaxed);
+    });
+    let late = due.elapsed();
+    say(&format!("{count} items at once under load: back after {late:?}"));
+    assert!(late < Duration::from_secs(2), "{late:?}");
+}
+
+/// Fifty clients, each with as many requests at a time as are served in one go, of which none is short.
+fn keep_busy(server: &Server, is_over: &AtomicBool) {
+    let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
+    let requests = format!("get{}\r\n", " nothing".repeat(300)).repeat(20);
+    let answers = "END\r\n".repeat(20);
+    clients.iter_mut().for_each(|client| client.send(&requests));
+    while !is_over.load(Relaxed) {
+        for client in &mut clients {
+            client.expect(&answers);
+            client.send(&requests);
+        }
+    }
 }
