@@ -199,7 +199,7 @@ impl Shard {
 
     /// Classes that can give a page, the one that misses it least first; those that would be left
     /// with none come last.
-    fn donors(&self, except: Option<ClassId>) -> Vec<ClassId> {
+    pub(super) fn donors(&self, except: Option<ClassId>) -> Vec<ClassId> {
         let mut donors: Vec<ClassId> = self
             .slab
             .sizes()
@@ -287,12 +287,12 @@ impl Shard {
         Some(chunk)
     }
 
-    fn is_free_to_go(&self, item: Ref) -> bool {
+    pub(super) fn is_free_to_go(&self, item: Ref) -> bool {
         let chunk = self.slab.chunk(item);
         chunk.has(Mark::LINKED) && !chunk.has(Mark::PINNED)
     }
 
-    fn evict(&mut self, item: Ref, now: Secs) {
+    pub(super) fn evict(&mut self, item: Ref, now: Secs) {
         let chunk = self.slab.chunk(item);
         let class = self.slab.class_of(item);
         let idle = self.tick(now).saturating_sub(chunk.access());
@@ -421,7 +421,7 @@ impl Shard {
     }
 
     /// The item that a chunk belongs to.
-    fn item_of(&self, chunk: Ref) -> Option<Ref> {
+    pub(super) fn item_of(&self, chunk: Ref) -> Option<Ref> {
         let seen = self.slab.chunk(chunk);
         match seen.kind() {
             Kind::Item => Some(chunk),
@@ -431,7 +431,7 @@ impl Shard {
     }
 
     /// Makes the chunk `to` what `from` is, and leaves `from` withheld.
-    fn move_chunk(&mut self, from: Ref, to: Ref) {
+    pub(super) fn move_chunk(&mut self, from: Ref, to: Ref) {
         self.slab.copy(from, to);
         let chunk = self.slab.chunk(to);
         if chunk.kind() == Kind::Link {

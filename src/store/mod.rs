@@ -20,6 +20,7 @@ mod balance;
 mod chain;
 mod class;
 mod counters;
+mod drain;
 mod evict;
 mod expire;
 mod ghost;
@@ -456,13 +457,12 @@ impl Store {
         if shard.shrink_index() {
             return true;
         }
-        if shard.pages_held > shard.pages_max && shard.surrender_page(now) {
+        if shard.drain(now) {
             return true;
         }
         if self.crawler.is_on() && shard.sweep(now) {
             return true;
         }
-        shard.return_slack(now);
         drop(shard);
         let next = (number + 1) % self.shards.len();
         self.sweeping.store(next, Relaxed);

@@ -26,10 +26,6 @@ const ANY: i32 = -1;
 /// A class with fewer pages keeps them.
 const PAGES_MIN: usize = 2;
 
-/// A class keeps as many free chunks as two and a half of its pages hold (memcached's own bound), so
-/// that stores and deletes in turn do not send pages to and fro.
-const SLACK_KEPT_TIMES_2: usize = 5;
-
 impl Store {
     /// Moves a page from class `src` to class `dst`, in one of the shards: in the one where `src` has
     /// most. What lies in it moves to other pages of its class as far as there is room, what does not
@@ -97,21 +93,6 @@ impl Shard {
         match class.0 {
             0 => self.pages_max.saturating_sub(self.pages_held),
             _ => self.slab.pages(class).len(),
-        }
-    }
-
-    /// Gives one page of a class that has far more free chunks than it needs back to the arena, where
-    /// any class finds it. Evicts nothing: the items in it move.
-    pub(super) fn return_slack(&mut self, now: Secs) {
-        if !self.settings.automove || !self.slab.has_slack() {
-            return;
-        }
-        let mut classes = self.slab.sizes().all();
-        let slack = classes.find(|&class| {
-            2 * self.slab.free_chunks(class) > SLACK_KEPT_TIMES_2 * self.slab.per_page(class)
-        });
-        if let Some(class) = slack {
-            self.reassign(class, ClassId(0), now);
         }
     }
 

@@ -85,6 +85,10 @@ pub(super) struct Shard {
     pub(super) live_from: u32,
     /// Where the search for expired items goes on.
     pub(super) sweep: super::expire::Cursor,
+    /// The page that is being emptied in the background.
+    pub(super) drain: Option<super::drain::Drain>,
+    /// The second in which a page that its class does not need was last looked for.
+    pub(super) slack_looked: u32,
 }
 
 impl Shard {
@@ -119,6 +123,8 @@ impl Shard {
             lead: 0,
             live_from: 0,
             sweep: super::expire::Cursor::default(),
+            drain: None,
+            slack_looked: 0,
             settings,
         })
     }

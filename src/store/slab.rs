@@ -147,6 +147,17 @@ impl Slab {
         }
     }
 
+    /// Whether a chunk is among the free ones.
+    pub(super) fn is_free(&self, chunk: Ref) -> bool {
+        self.chunk(chunk).kind() == Kind::Free
+    }
+
+    /// Takes a chunk that is free out of the free list, for nobody.
+    pub(super) fn withhold_free(&mut self, chunk: Ref) {
+        self.unlink_free(self.class_of(chunk), chunk);
+        self.withhold_chunk(chunk);
+    }
+
     /// Marks a chunk as neither free nor anybody's: a link without an owner.
     pub(super) fn withhold_chunk(&self, chunk: Ref) {
         self.chunk(chunk).make_link(Ref::NONE, 0);
