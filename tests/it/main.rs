@@ -34,6 +34,8 @@ mod pressure;
 
 mod expiry;
 
+mod locks;
+
 mod faults;
 
 mod control;
