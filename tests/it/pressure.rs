@@ -283,7 +283,9 @@ struct Turned {
 
 impl Turned {
     fn of(windows: &[Window], server: &Server) -> Turned {
-        let last = &windows[windows.len() - (windows.len() / 5).max(WINDOWS_KEPT)..];
+        // A short run ends with its first windows that are as they should be.
+        let plateau = if is_full() { windows.len() / 5 } else { WINDOWS_KEPT };
+        let last = &windows[windows.len() - plateau.max(WINDOWS_KEPT)..];
         let mean = |of: fn(&Window) -> f64| last.iter().map(of).sum::<f64>() / last.len() as f64;
         // From when on it stays so, a bad window in a hundred apart.
         let after = |of: fn(&Window) -> f64, plateau: f64| {
