@@ -22,13 +22,14 @@ fn store(memory_mb: usize) -> Arc<Store> {
     let options = Options {
         memory_bytes: memory_mb << 20,
         item_size_max: 1 << 20,
-        growth_factor: 1.08,
+        growth_factor: 1.04,
         chunk_space_min: 12,
         evictions: true,
         cas: true,
         large_pages: false,
         crawler: true,
         automove: true,
+        temporary_ttl: None,
         track_sizes: false,
         threads: 1,
     };

@@ -125,7 +125,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::new('i', "license", "", Works, "print the licence and exit"),
     Flag::new('V', "version", "", Works, "print the version and exit"),
     Flag::new('P', "pidfile", "file", Works, "write the process id to a file"),
-    Flag::new('f', "slab-growth-factor", "num", Differs, "growth factor of chunk sizes (default: 1.08)"),
+    Flag::new('f', "slab-growth-factor", "num", Differs, "growth factor of chunk sizes (default: 1.04)"),
     Flag::new('n', "slab-min-size", "bytes", Differs,
         "room for key, value and flags in the smallest chunk (default: 12)"),
     Flag::new('L', "enable-largepages", "", Works, "use large memory pages, all taken at the start"),

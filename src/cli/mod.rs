@@ -152,7 +152,7 @@ impl Default for Given {
             lock_memory: false,
             verbosity: 0,
             pid_file: None,
-            growth_factor: 1.08,
+            growth_factor: 1.04,
             chunk_space_min: 12,
             large_pages: false,
             prefix_delimiter: None,

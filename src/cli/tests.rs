@@ -37,7 +37,7 @@ fn check_not_understood(line: &str, named: &str) {
 fn defaults() {
     let given = check("");
     assert_eq!((given.port, given.threads, given.memory_mib), (None, None, 64));
-    assert_eq!((given.growth_factor, given.chunk_space_min), (1.08, 12));
+    assert_eq!((given.growth_factor, given.chunk_space_min), (1.04, 12));
     assert!(given.evictions && given.cas && given.flush && given.dump && given.watch);
     assert!(given.notes.is_empty());
 }

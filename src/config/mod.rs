@@ -152,6 +152,7 @@ impl Config {
                 crawler: given.extended.tuning.lru_crawler,
                 automove: given.extended.tuning.slab_reassign
                     && given.extended.tuning.slab_automove > 0,
+                temporary_ttl: tunables(given).ttl_of_temporary_items(),
                 track_sizes: given.extended.tuning.track_sizes,
                 threads,
             },

@@ -47,13 +47,14 @@ pub(super) fn shared(threads: usize) -> Arc<Shared> {
     let store = Store::new(&store::Options {
         memory_bytes: 64 << 20,
         item_size_max: 4 << 20,
-        growth_factor: 1.08,
+        growth_factor: 1.04,
         chunk_space_min: 48,
         evictions: true,
         cas: true,
         large_pages: false,
         crawler: true,
         automove: true,
+        temporary_ttl: None,
         track_sizes: false,
         threads,
     })

@@ -87,5 +87,10 @@ pub(super) fn slabs(request: Slabs, turn: &Turn<'_>) -> Reply {
 
 /// `lru`
 pub(super) fn lru(request: Lru, turn: &Turn<'_>) -> Reply {
-    if turn.shared.tunables.lock().tune(request) { Reply::Ok } else { Reply::Error }
+    let mut tunables = turn.shared.tunables.lock();
+    if !tunables.tune(request) {
+        return Reply::Error;
+    }
+    turn.shared.store.set_temporary_ttl(tunables.ttl_of_temporary_items());
+    Reply::Ok
 }

@@ -30,7 +30,7 @@ pub struct Tunables {
     /// `-o no_lru_maintainer` is false. There is no such thread; without it `lru mode` and
     /// `lru temp_ttl` fail, and what it counts is not shown, as in memcached.
     pub lru_maintainer: bool,
-    /// `lru mode`. Without effect.
+    /// `lru mode`: flat has no temporary items. Without effect beside that.
     pub lru_segmented: bool,
     /// `lru tune`. Without effect.
     pub hot_lru_pct: u32,
@@ -40,9 +40,9 @@ pub struct Tunables {
     pub hot_max_factor: f64,
     /// `lru tune`. Without effect.
     pub warm_max_factor: f64,
-    /// `lru temp_ttl` of 0 or more. Without effect.
+    /// `lru temp_ttl` of 0 or more: what expires so soon is evicted last.
     pub temp_lru: bool,
-    /// `lru temp_ttl`. Without effect.
+    /// `lru temp_ttl` in seconds.
     pub temporary_ttl: i32,
     /// `-o worker_logbuf_size` in bytes. Without effect.
     pub worker_logbuf_size: u64,
@@ -53,6 +53,13 @@ pub struct Tunables {
 }
 
 impl Tunables {
+    /// Items that are stored with a TTL of so many seconds or less are evicted last; None: there are no
+    /// such items.
+    pub fn ttl_of_temporary_items(&self) -> Option<u32> {
+        let is_on = self.temp_lru && self.lru_segmented && self.lru_maintainer;
+        u32::try_from(self.temporary_ttl).ok().filter(|_| is_on)
+    }
+
     /// `lru`: whether it can be done.
     pub(super) fn tune(&mut self, request: Lru) -> bool {
         match request {
@@ -118,6 +125,9 @@ mod tests {
         assert!(tunables.tune(Lru::Mode(Some(LruMode::Flat))) && !tunables.lru_segmented);
         assert!(tunables.tune(Lru::TempTtl(Some(0))) && tunables.temp_lru);
         assert_eq!(tunables.temporary_ttl, 0);
+        assert_eq!(tunables.ttl_of_temporary_items(), None, "the mode is flat");
+        assert!(tunables.tune(Lru::Mode(Some(LruMode::Segmented))));
+        assert_eq!(tunables.ttl_of_temporary_items(), Some(0));
         assert!(tunables.tune(Lru::TempTtl(Some(5))) && tunables.tune(Lru::TempTtl(Some(-1))));
         assert_eq!((tunables.temp_lru, tunables.temporary_ttl), (false, 5));
         assert!(!tunables.tune(Lru::Mode(None)) && !tunables.tune(Lru::TempTtl(None)));
@@ -125,6 +135,6 @@ mod tests {
         assert!(tunables.tune(tune));
         assert!(!tunables.tune(Lru::Mode(Some(LruMode::Segmented))));
         assert!(!tunables.tune(Lru::TempTtl(Some(1))));
-        assert!(!tunables.lru_segmented);
+        assert!(tunables.lru_segmented);
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct PageNote {
     /// No item of the page expires before this second; 0: none expires at all, and no region of it
     /// has a floor.
     pub expiry_floor: AtomicU32,
+    /// Its number among the pages of its class.
+    pub number: AtomicU32,
 }
 
 #[derive(Debug)]

@@ -93,6 +93,16 @@ impl Shard {
         (class, Some(here))
     }
 
+    /// Chunks of a complete item.
+    pub(super) fn chunk_count(&self, item: Ref) -> usize {
+        let chunk = self.slab.chunk(item);
+        if !chunk.has(Mark::CHAINED) {
+            return 1;
+        }
+        let link_bytes = self.slab.chunk_bytes(self.slab.class_of(item)) - HEADER_BYTES;
+        1 + (chunk.value_len() - chunk.here_len()).div_ceil(link_bytes)
+    }
+
     pub(super) fn free_links(&mut self, first: Ref) {
         let mut link = first;
         while link.is_some() {

@@ -18,6 +18,8 @@ pub(super) struct ShardCounters {
     /// Items, and links of large ones, moved off a page that changed its class.
     pub rescues: u64,
     pub chunk_rescues: u64,
+    /// Drains that ended early, since something in the page had to stay.
+    pub drains_stopped: u64,
 }
 
 /// What one shard counts of one class.
@@ -26,8 +28,8 @@ pub(super) struct ClassCounters {
     /// Items, and bytes that they asked for; those that a flush has made invisible are left out.
     pub items: u64,
     pub requested: u64,
-    /// Evictions since the class last got a page, for the mover.
-    pub evictions_since_page: u32,
+    /// Chunks whose items were evicted since the class last got or wanted a page, for the mover.
+    pub chunks_since_page: u32,
     pub get_hits: u64,
     pub cmd_set: u64,
     pub delete_hits: u64,
@@ -56,7 +58,7 @@ impl ClassCounters {
         *self = ClassCounters {
             items: self.items,
             requested: self.requested,
-            evictions_since_page: self.evictions_since_page,
+            chunks_since_page: self.chunks_since_page,
             ..ClassCounters::default()
         };
     }
@@ -93,12 +95,16 @@ pub struct Totals {
     pub crawler_reclaimed: u64,
     /// Items looked at in the background.
     pub crawler_items_checked: u64,
-    /// Pages moved from one class to another, or from one to the free ones when asked.
+    /// Pages that have left a class, for another, for the index or for the free ones.
     pub slabs_moved: u64,
     /// Items moved off such a page.
     pub rescues: u64,
     /// Links of large items moved off such a page.
     pub chunk_rescues: u64,
+    /// Times that something on such a page was in use, so that it did not move.
+    pub drains_stopped: u64,
+    /// Shards that are emptying a page now.
+    pub draining: u64,
     /// Rounds of the background sweep.
     pub crawler_rounds: u64,
     /// Times that a request had to look for room beyond the free chunks.
@@ -138,6 +144,8 @@ pub struct Class {
     pub crawler_reclaimed: u64,
     pub crawler_items_checked: u64,
     pub direct_reclaims: u64,
+    /// Items whose TTL is short (`temporary_ttl`).
+    pub number_temp: u64,
     /// Idle seconds of the item that the eviction hand looks at next; the largest of the shards.
     pub age: u64,
 }
@@ -189,6 +197,8 @@ impl Store {
             totals.slabs_moved += shard.counters.pages_moved;
             totals.rescues += shard.counters.rescues;
             totals.chunk_rescues += shard.counters.chunk_rescues;
+            totals.drains_stopped += shard.counters.drains_stopped;
+            totals.draining += u64::from(shard.drain.is_some());
             for class in &shard.classes {
                 totals.curr_items += class.items;
                 totals.evictions += class.evicted;
@@ -229,6 +239,7 @@ impl Store {
                 *class += &shard.classes[usize::from(class.id)];
                 class.total_pages += shard.slab.pages(id).len() as u64;
                 class.free_chunks += shard.slab.free_chunks(id) as u64;
+                class.number_temp += shard.slab.queues(id).temporary_items() as u64;
                 class.age = class.age.max(shard.age(id, now));
             }
         }
@@ -248,6 +259,7 @@ impl Store {
             shard.counters.pages_moved = 0;
             shard.counters.rescues = 0;
             shard.counters.chunk_rescues = 0;
+            shard.counters.drains_stopped = 0;
             for class in &mut shard.classes {
                 class.reset();
             }

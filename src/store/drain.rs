@@ -1,165 +1,242 @@
-//! Emptying a page in slices, to give it back to the arena: one above the shard's share, or one that its
-//! class does not need.
+//! Emptying a page so that something else can have it, in slices.
 //!
-//! The chunks of the page are gone through in order. One that is free is withheld, what lies in the
-//! others moves to other pages of the class, or goes where that may be. What is behind stays withheld;
-//! what is ahead lives on between the slices, and whatever is freed or stored there meanwhile is met in
-//! its turn. So no slice is longer than a few moves, however many chunks a page has. Where something has
-//! come to stay, being read or written without the lock, or there is no room left, the chunks go back.
+//! What the class would evict soon goes, what is used moves to other pages of its class, where the
+//! class's own coldest items make room for it. So a move costs a class its least useful items,
+//! wherever they lie, and no request pays for more than a few of them: each one that has to make room
+//! does a slice. One page of a shard is drained at a time; its free chunks are withheld meanwhile.
 #![forbid(unsafe_code)]
 
 use super::arena::{PageId, Ref};
 use super::class::ClassId;
 use super::item::{Kind, Mark};
+use super::queue::Queue;
 use super::shard::Shard;
-use crate::clock::Secs;
+use crate::clock::{Expiry, Secs};
 
-/// What one slice may cost, in chunks that are free: some 30 µs.
-const SLICE_COST: usize = 256;
-/// Moving or freeing an item: what belongs to it is in no cache.
-const ITEM_COST: usize = 4;
-/// So many links of a chain are walked along at that cost.
-const LINKS_PER_COST: usize = 4;
+/// Items looked at in the slice of a request that makes room: some 5 µs.
+pub(super) const ITEMS_PER_SLICE: usize = 8;
+
+/// Items looked at in a slice in the background: some 40 µs.
+pub(super) const ITEMS_PER_BACKGROUND_SLICE: usize = 64;
 
 /// A class keeps as many free chunks as two and a half of its pages hold (memcached's own bound), so
 /// that stores and deletes in turn do not send pages to and fro.
 const SLACK_KEPT_TIMES_2: usize = 5;
 
-/// A page that is being emptied.
+/// Who gets a page that is being drained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recipient {
+    Class(ClassId),
+    Index,
+    /// Nobody: it goes back to the arena.
+    Arena,
+}
+
+/// A page that is being drained.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drain {
     class: ClassId,
     page: PageId,
-    /// The chunk that comes next.
+    /// The chunk to go on with.
     next: usize,
-    /// What was not hit lately goes, and what finds no room.
-    evicts: bool,
+    to: Recipient,
+}
+
+/// How a page is emptied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Used items move, and the class evicts others for them.
+    Made,
+    /// Used items move as long as there are free chunks; then they are evicted.
+    Found,
+}
+
+/// What became of a slice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The page has been given to its recipient.
+    Done,
+    Continues,
+    /// Something in the page must stay where it is: nothing is drained now.
+    Stopped,
 }
 
 impl Shard {
-    /// Does one slice: of the page that is being emptied, or of the next one. False: there is none.
-    pub(super) fn drain(&mut self, now: Secs) -> bool {
-        let Some(drain) = self.drain.take().or_else(|| self.page_to_drain(now)) else {
+    /// Begins to drain a page of `class`. False: one is being drained already, or every page holds
+    /// something that must stay where it is.
+    pub(super) fn begin_drain(&mut self, class: ClassId, to: Recipient) -> bool {
+        if self.drain.is_some() {
             return false;
-        };
-        self.drain = self.drain_slice(drain, now);
+        }
+        let Some(number) = self.removable_page(class) else { return false };
+        let page = self.slab.pages(class)[number];
+        self.slab.begin_drain(class, page);
+        self.drain = Some(Drain { class, page, next: 0, to });
         true
     }
 
-    /// Whether `page` is being emptied, so that some of its chunks are nobody's.
-    #[cfg(test)]
-    pub(super) fn is_draining(&self, page: PageId) -> bool {
-        self.drain.is_some_and(|drain| drain.page == page)
+    /// Does a slice of the drain that is under way. False: none is.
+    pub(super) fn drain_slice(&mut self, items: usize, now: Secs) -> bool {
+        self.drain_items(items, Room::Made, now) == Progress::Continues
     }
 
-    /// A page above the share; once a second one that its class does not need.
-    fn page_to_drain(&mut self, now: Secs) -> Option<Drain> {
+    /// Drains a page of `class` at once. False: every page holds something that must stay.
+    pub(super) fn drain_now(&mut self, class: ClassId, to: Recipient, now: Secs) -> bool {
+        self.stop_drain();
+        self.begin_drain(class, to)
+            && self.drain_items(usize::MAX, Room::Found, now) == Progress::Done
+    }
+
+    /// Gives the drain that is under way another recipient and ends it at once. False: there is none.
+    pub(super) fn claim_drain(&mut self, to: Recipient, now: Secs) -> bool {
+        let Some(drain) = &mut self.drain else { return false };
+        drain.to = to;
+        self.drain_items(usize::MAX, Room::Found, now) == Progress::Done
+    }
+
+    /// Begins to drain a page that this shard has above its share; once a second one that its class does
+    /// not need. False: there is none, or nothing can go.
+    pub(super) fn begin_background_drain(&mut self, now: Secs) -> bool {
         if self.pages_held > self.pages_max {
-            let slack = self.slab.sizes().all().find(|&class| self.slab.is_slack(class));
-            let drain = slack.and_then(|class| self.drain_of(class, false));
-            if drain.is_some() || !self.settings.evictions {
-                return drain;
+            if let Some(class) = self.slack_class()
+                && self.begin_drain(class, Recipient::Arena)
+            {
+                return true;
             }
-            return self.donors(None).into_iter().find_map(|class| self.drain_of(class, true));
+            let givers = if self.settings.evictions { self.givers(None) } else { Vec::new() };
+            return givers.into_iter().any(|giver| self.begin_drain(giver, Recipient::Arena));
         }
         if self.slack_looked == now.0 || !self.settings.automove || !self.slab.has_slack() {
-            return None;
+            return false;
         }
         self.slack_looked = now.0;
-        let slack = self.slab.sizes().all().find(|&class| {
-            2 * self.slab.free_chunks(class) > SLACK_KEPT_TIMES_2 * self.slab.per_page(class)
-        });
-        slack.and_then(|class| self.drain_of(class, false))
+        let kept = |class| SLACK_KEPT_TIMES_2 * self.slab.per_page(class);
+        let mut classes = self.slab.sizes().all();
+        let slack = classes.find(|&class| 2 * self.slab.free_chunks(class) > kept(class));
+        slack.is_some_and(|class| self.begin_drain(class, Recipient::Arena))
     }
 
-    fn drain_of(&mut self, class: ClassId, evicts: bool) -> Option<Drain> {
-        let number = self.removable_page(class)?;
-        Some(Drain { class, page: self.slab.pages(class)[number], next: 0, evicts })
-    }
-
-    /// What is left to do.
-    fn drain_slice(&mut self, mut drain: Drain, now: Secs) -> Option<Drain> {
-        let Drain { class, page, .. } = drain;
-        let mut budget = SLICE_COST;
-        while drain.next < self.slab.per_page(class) {
-            if budget == 0 {
-                return Some(drain);
-            }
-            let chunk = self.slab.chunk_at(class, page, drain.next);
-            let Some(cost) = self.drain_chunk(drain, chunk, now) else {
-                self.give_back(drain);
-                return None;
-            };
-            budget = budget.saturating_sub(cost);
-            drain.next += 1;
-        }
-        if let Some(number) = self.slab.pages(class).iter().position(|&held| held == page) {
-            let page = self.remove_page(class, number, ClassId(0), now);
-            self.give_page(page);
-            self.counters.pages_moved += u64::from(!drain.evicts);
-        }
-        None
-    }
-
-    /// Puts what was withheld among the free chunks again, wherever in the page it is.
-    fn give_back(&mut self, drain: Drain) {
-        for index in 0..self.slab.per_page(drain.class) {
-            let chunk = self.slab.chunk_at(drain.class, drain.page, index);
-            let seen = self.slab.chunk(chunk);
-            if seen.kind() == Kind::Link && !seen.owner().is_some() {
-                self.slab.give(chunk);
-            }
+    /// Leaves what is in the page that is being drained where it is.
+    pub(super) fn stop_drain(&mut self) {
+        if let Some(drain) = self.drain.take() {
+            self.slab.stop_drain(drain.class, drain.page);
+            self.counters.drains_stopped += 1;
         }
     }
 
-    /// Sees to it that nothing is in a chunk, and that nothing will be; what that has cost. None: it has
-    /// to stay.
-    fn drain_chunk(&mut self, drain: Drain, chunk: Ref, now: Secs) -> Option<usize> {
-        let Some(item) = self.item_of(chunk) else {
-            // One that is nobody's was handed out and withheld when room was looked for.
-            if self.slab.is_free(chunk) {
-                self.slab.withhold_free(chunk);
-            }
-            return Some(1);
-        };
-        let seen = self.slab.chunk(item);
-        if !self.is_free_to_go(item) {
-            return None;
-        }
-        let links = match seen.has(Mark::CHAINED) {
-            true => seen.value_len() / self.slab.chunk_bytes(drain.class),
-            false => 0,
-        };
-        let is_gone = self.gone(seen, now).is_some();
-        let to = match is_gone || (drain.evicts && seen.freq() == 0) {
-            true => None,
-            false => self.take_elsewhere(drain),
-        };
-        match to {
-            Some(to) => self.move_chunk(chunk, to),
-            None if is_gone => {
-                self.reclaim(item);
-                self.class_mut(drain.class).reclaimed += 1;
-                self.slab.withhold_free(chunk);
-            }
-            None if drain.evicts => {
-                self.evict(item, now);
-                self.slab.withhold_free(chunk);
-            }
-            None => return None,
-        }
-        Some(ITEM_COST * (1 + links / LINKS_PER_COST))
-    }
-
-    /// A free chunk of another page; those of this one that are met are withheld.
-    fn take_elsewhere(&mut self, drain: Drain) -> Option<Ref> {
+    fn drain_items(&mut self, items: usize, room: Room, now: Secs) -> Progress {
+        let mut left = items;
         loop {
-            let chunk = self.slab.take(drain.class)?;
-            if self.slab.page_of(chunk) != drain.page {
-                return Some(chunk);
+            let Some(drain) = &mut self.drain else { return Progress::Stopped };
+            let (class, page, index) = (drain.class, drain.page, drain.next);
+            if index == self.slab.per_page(class) {
+                self.end_drain();
+                return Progress::Done;
             }
-            self.slab.withhold_chunk(chunk);
+            if left == 0 {
+                return Progress::Continues;
+            }
+            drain.next += 1;
+            let chunk = self.slab.chunk_at(class, page, index);
+            let Some(item) = self.item_of(chunk) else { continue };
+            left -= 1;
+            if !self.is_free_to_go(item) || !self.clear_chunk(chunk, item, room, now) {
+                self.stop_drain();
+                return Progress::Stopped;
+            }
         }
+    }
+
+    /// Frees one chunk of the page. False: its item can go nowhere and may not be evicted.
+    fn clear_chunk(&mut self, chunk: Ref, item: Ref, room: Room, now: Secs) -> bool {
+        let seen = self.slab.chunk(item);
+        let class = self.slab.class_of(item);
+        let may_evict = self.settings.evictions;
+        if self.gone(seen, now).is_some() {
+            self.reclaim(item);
+            self.class_mut(class).reclaimed += 1;
+            return true;
+        }
+        if may_evict && seen.freq() == 0 && self.queue_of(item) == Queue::Main {
+            self.evict(item, now);
+            return true;
+        }
+        let mut free = self.slab.take(class);
+        if free.is_none() && may_evict && room == Room::Made && self.evict_one(class, now) {
+            free = self.slab.take(class);
+        }
+        // What was evicted for it may have been this very item, with a chunk elsewhere.
+        let is_there = self.item_of(chunk) == Some(item);
+        match free {
+            Some(free) if is_there => self.move_chunk(chunk, free),
+            Some(free) => self.slab.give(free),
+            None if is_there && may_evict => self.evict(item, now),
+            None => return !is_there,
+        }
+        true
+    }
+
+    fn end_drain(&mut self) {
+        let Some(Drain { class, page, to, .. }) = self.drain.take() else { return };
+        let number = self.slab.end_drain(class, page);
+        self.forget_page(class, number);
+        self.sweep.page_removed(class, number);
+        let to_class = if let Recipient::Class(to) = to { to } else { ClassId(0) };
+        self.tell_page_moved(class, to_class);
+        self.counters.pages_moved += 1;
+        match to {
+            Recipient::Class(to) => {
+                self.slab.add_page(to, page);
+                self.class_mut(to).chunks_since_page = 0;
+            }
+            Recipient::Index => self.index.add_main_page(page),
+            Recipient::Arena => self.give_page(page),
+        }
+    }
+
+    /// The next page of `class`, from where its hand points, that can be emptied.
+    fn removable_page(&mut self, class: ClassId) -> Option<usize> {
+        let count = self.slab.pages(class).len();
+        let from = self.main_hand(class).page;
+        (0..count)
+            .map(|step| (from + step) % count)
+            .find(|&number| self.can_be_emptied(class, self.slab.pages(class)[number]))
+    }
+
+    /// Whether nothing in the page is being read or written without the lock.
+    fn can_be_emptied(&self, class: ClassId, page: PageId) -> bool {
+        (0..self.slab.per_page(class)).all(|index| {
+            let chunk = self.slab.chunk_at(class, page, index);
+            let seen = self.slab.chunk(chunk);
+            match seen.kind() {
+                Kind::Free => true,
+                Kind::Item => self.is_free_to_go(chunk),
+                Kind::Link => seen.owner().is_some() && self.is_free_to_go(seen.owner()),
+            }
+        })
+    }
+
+    /// Makes the chunk `to` what `from` is, and leaves `from` withheld.
+    fn move_chunk(&mut self, from: Ref, to: Ref) {
+        self.slab.copy(from, to);
+        let chunk = self.slab.chunk(to);
+        if chunk.kind() == Kind::Link {
+            self.counters.chunk_rescues += 1;
+            self.replace_link(from, to);
+        } else {
+            self.counters.rescues += 1;
+            self.move_in_queue(from, to);
+            let hash = self.hasher.hash(self.slab.key(to));
+            let slot = self.slot_of(hash, from);
+            self.index.replace(slot, to);
+            if chunk.has(Mark::CHAINED) {
+                self.own_links(to);
+            }
+            if chunk.expiry() != Expiry::NEVER {
+                self.slab.note_expiry(to, chunk.expiry().0);
+            }
+        }
+        self.slab.withhold_chunk(from);
     }
 }
 
@@ -186,6 +263,7 @@ mod tests {
             large_pages: false,
             crawler: true,
             automove: true,
+            temporary_ttl: None,
             track_sizes: false,
             threads: 1,
         };
@@ -210,9 +288,8 @@ mod tests {
     fn item_ahead(store: &Arc<Store>) -> Option<usize> {
         (0..ITEMS).step_by(4).find(|number| {
             let key = format!("key{number}");
-            let is_ahead = store.get(&store.key(key.as_bytes()), NOW, |hit| {
-                hit.shard.is_draining(hit.shard.slab.page_of(hit.item))
-            });
+            let is_ahead = store
+                .get(&store.key(key.as_bytes()), NOW, |hit| hit.shard.slab.is_draining(hit.item));
             is_ahead == Ok(true)
         })
     }
@@ -245,8 +322,10 @@ mod tests {
         let value =
             store.get(&store.key(key.as_bytes()), NOW, |hit| hit.pin()).expect("it is there");
         let before = store.totals().slab_global_page_pool;
-        assert!(store.maintain(NOW) && !is_draining(&store));
-        assert_eq!(store.totals().slab_global_page_pool, before);
+        let slices = (0..100).take_while(|_| is_draining(&store) && store.maintain(NOW)).count();
+        assert!(slices < 100 && !is_draining(&store));
+        let totals = store.totals();
+        assert_eq!((totals.slab_global_page_pool, totals.drains_stopped), (before, 1));
         validate(&store);
         drop(value);
         while store.maintain(Secs(NOW.0 + 1)) {}

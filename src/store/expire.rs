@@ -55,12 +55,10 @@ impl Cursor {
         self.opened != [0; 4] || self.pending != [0; 4]
     }
 
-    /// A page has left its class: those behind it have moved up by one.
+    /// A page has left its class, where the last one has taken its number: that one is looked at again.
     pub(super) fn page_removed(&mut self, class: ClassId, number: usize) {
-        if class.0 == self.class && number < self.page {
-            self.page -= 1;
-        } else if class.0 == self.class && number == self.page {
-            self.region = 0;
+        if class.0 == self.class && number <= self.page {
+            (self.page, self.region) = (number, 0);
         }
     }
 
@@ -291,6 +289,7 @@ mod tests {
             large_pages: false,
             crawler,
             automove: true,
+            temporary_ttl: None,
             track_sizes: false,
             threads: 1,
         };

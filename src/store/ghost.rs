@@ -1,105 +1,195 @@
-//! Ghosts: which keys were evicted lately, and how often they were asked for again.
+//! Ghosts: which keys were evicted lately, of which class and queue.
 //!
-//! A miss on a key that its class evicted within its last two pages' worth of evictions would
-//! have been a hit with two more pages. The mover compares these hits between classes (see
-//! `evict`). One table a shard, each entry overwritten by the next key that falls on its place:
+//! A lookup that misses and finds a ghost would have been a hit with more memory: that is what pages are
+//! moved by (`scores`). A key that is stored again while its ghost is young goes to the main queue at
+//! once (S3-FIFO). One table a shard; its entries lie in sets of one cache line, where the
+//! oldest of a set makes room for the next:
 //!
 //! ```text
-//! entry, 8 B   | class 8 bits | eviction number 24 bits | fingerprint 32 bits |
+//! set, 64 B    | place of the next entry | 15 entries, 4 B each |
+//! entry        | class 8 bits | counted 1 | from small 1 | age stamp 10 | fingerprint 12 |
 //! ```
+//!
+//! The stamp counts half pages of chunks that the queue of the class has lost, modulo 1,024. Two keys in 300
+//! that were never evicted are taken for one that was; they count for next to nothing.
 #![forbid(unsafe_code)]
 
 use super::class::ClassId;
+use super::queue::Queue;
 
-/// Every so many lookups all scores are multiplied by [`DECAY`].
-const DECAY_PERIOD: u32 = 65_536;
-const DECAY: f32 = 0.7;
+const WAYS: usize = 15;
 
-/// A class remembers as many evictions as this many of its pages hold chunks.
-const PAGES_REMEMBERED: u32 = 2;
+/// Bytes of a set.
+pub(super) const SET_BYTES: usize = size_of::<Set>();
 
-const NUMBER_MASK: u32 = (1 << 24) - 1;
+/// A page is so many steps of an age stamp.
+const STEPS_PER_PAGE: u32 = 2;
+
+/// A hit counts in full for ghosts of the last two pages' worth of a queue. Classes with large chunks
+/// or many pages remember more, for less each, so that there is something to count.
+const PAGES_COUNTED: f32 = 2.0;
+const CHUNKS_COUNTED_MIN: f32 = 100.0;
+const SHARE_COUNTED: f32 = 0.15;
+
+const STAMP_MASK: u32 = 0x3ff;
+const FINGERPRINT_MASK: u32 = 0xfff;
+
+/// What was evicted. All zero: nothing, since classes begin at 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Entry(u32);
+
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+struct Set {
+    next: u32,
+    entries: [Entry; WAYS],
+}
 
 #[derive(Debug)]
 pub(super) struct Ghosts {
-    table: Box<[u64]>,
-    classes: Box<[Score]>,
-    lookups: u32,
-    period: u32,
+    sets: Box<[Set]>,
+    /// By class id.
+    classes: Box<[Lost]>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct Score {
-    evictions: u32,
-    window: u32,
-    hits: f32,
+/// What a class has lost so far, in chunks, from each of its queues.
+#[derive(Clone, Debug)]
+struct Lost {
+    chunks_per_page: u32,
+    small: u32,
+    main: u32,
+}
+
+/// A lookup met a ghost: what that says of its class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct GhostHit {
+    pub class: ClassId,
+    pub queue: Queue,
+    /// See [`super::scores::Scores::note_hit`].
+    pub weight: f32,
 }
 
 impl Ghosts {
-    /// A table of `entries` (a power of two) for classes whose pages hold `per_page` chunks each
-    /// (by class id; entry 0 is not used), in one of `shards` shards.
-    pub(super) fn new(entries: usize, per_page: &[usize], shards: usize) -> Ghosts {
-        debug_assert!(entries.is_power_of_two());
-        let score = |&chunks: &usize| Score {
-            window: (chunks as u32 * PAGES_REMEMBERED).min(NUMBER_MASK / 2),
-            ..Score::default()
-        };
+    /// A table of so many sets for classes whose pages hold `per_page` chunks each (by class id;
+    /// entry 0 is not used).
+    pub(super) fn new(sets: usize, per_page: &[usize]) -> Ghosts {
+        let lost = |&chunks: &usize| Lost { chunks_per_page: chunks as u32, small: 0, main: 0 };
         Ghosts {
-            table: vec![0; entries].into(),
-            classes: per_page.iter().map(score).collect(),
-            lookups: 0,
-            period: (DECAY_PERIOD / shards as u32).max(1),
+            sets: vec![Set::default(); sets.max(1)].into(),
+            classes: per_page.iter().map(lost).collect(),
         }
     }
 
-    /// Notes that `class` evicted the key of `hash`.
-    pub(super) fn evicted(&mut self, hash: u64, class: ClassId) {
-        let score = &mut self.classes[usize::from(class.0)];
-        score.evictions = score.evictions.wrapping_add(1);
-        let number = u64::from(score.evictions & NUMBER_MASK);
-        let place = self.place(hash);
-        self.table[place] = u64::from(class.0) << 56 | number << 32 | (hash >> 32);
+    /// Notes that `class` evicted an item of so many chunks from `queue`, with the key of `hash`.
+    pub(super) fn evicted(&mut self, hash: u64, class: ClassId, queue: Queue, chunks: usize) {
+        let lost = &mut self.classes[usize::from(class.0)];
+        let count = lost.of_mut(queue);
+        *count = count.wrapping_add(chunks as u32);
+        let entry = Entry::new(class, queue, lost.stamp(queue), fingerprint(hash));
+        let set = self.set(hash);
+        let at = self.sets[set].next as usize;
+        self.sets[set].next = ((at + 1) % WAYS) as u32;
+        self.sets[set].entries[at] = entry;
     }
 
-    /// Notes that the key of `hash` was asked for and is not there.
-    pub(super) fn missed(&mut self, hash: u64) {
-        let place = self.place(hash);
-        let entry = self.table[place];
-        if entry as u32 != (hash >> 32) as u32 || entry == 0 {
-            return;
+    /// Notes that the key of `hash`, of whose class there are `pages`, was asked for and is not there.
+    /// A ghost counts once, and while it is young.
+    pub(super) fn missed(
+        &mut self,
+        hash: u64,
+        pages_of: impl FnOnce(ClassId) -> usize,
+    ) -> Option<GhostHit> {
+        let (set, at) = self.find(hash)?;
+        let entry = self.sets[set].entries[at];
+        if entry.is_counted() {
+            return None;
         }
-        let score = &mut self.classes[(entry >> 56) as usize];
-        let age = score.evictions.wrapping_sub((entry >> 32) as u32) & NUMBER_MASK;
-        if age <= score.window {
-            score.hits += 1.0;
-        }
-        self.table[place] = 0;
+        self.sets[set].entries[at] = entry.counted();
+        let (class, queue) = (entry.class(), entry.queue());
+        let lost = &self.classes[usize::from(class.0)];
+        let pages = (pages_of(class) as f32 * SHARE_COUNTED)
+            .max(CHUNKS_COUNTED_MIN / lost.chunks_per_page as f32)
+            .max(PAGES_COUNTED);
+        let is_young = lost.age_pages(entry) <= pages;
+        is_young.then_some(GhostHit { class, queue, weight: PAGES_COUNTED / pages })
     }
 
-    /// Counts one lookup; ages the scores when it is time.
-    pub(super) fn looked_up(&mut self) {
-        self.lookups += 1;
-        if self.lookups >= self.period {
-            self.lookups = 0;
-            for class in &mut self.classes {
-                class.hits *= DECAY;
-            }
-        }
-    }
-
-    /// Hits that `class` would lately have had with more pages, decayed.
-    pub(super) fn score(&self, class: ClassId) -> f32 {
-        self.classes[usize::from(class.0)].hits
+    /// Whether the key of `hash`, which is stored in `class`, was lost by that class's small queue while
+    /// it lost no more than `pages`. Forgets the ghost.
+    pub(super) fn returns(&mut self, hash: u64, class: ClassId, pages: usize) -> bool {
+        let Some((set, at)) = self.find(hash) else { return false };
+        let entry = std::mem::take(&mut self.sets[set].entries[at]);
+        entry.class() == class
+            && entry.queue() == Queue::Small
+            && self.classes[usize::from(class.0)].age_pages(entry) <= pages as f32
     }
 
     /// Bytes of the table.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.table)
+        size_of_val(&*self.sets)
     }
 
-    fn place(&self, hash: u64) -> usize {
-        (hash >> 8) as usize & (self.table.len() - 1)
+    fn find(&self, hash: u64) -> Option<(usize, usize)> {
+        let set = self.set(hash);
+        let wanted = fingerprint(hash);
+        let is_it =
+            |entry: &Entry| entry.0 & FINGERPRINT_MASK == wanted && *entry != Entry::default();
+        self.sets[set].entries.iter().position(is_it).map(|at| (set, at))
     }
+
+    fn set(&self, hash: u64) -> usize {
+        let bits = u64::from((hash >> 8) as u32);
+        ((bits * self.sets.len() as u64) >> 32) as usize
+    }
+}
+
+impl Entry {
+    fn new(class: ClassId, queue: Queue, stamp: u32, fingerprint: u32) -> Entry {
+        let from_small = u32::from(queue == Queue::Small);
+        Entry(u32::from(class.0) << 24 | from_small << 22 | stamp << 12 | fingerprint)
+    }
+
+    fn class(self) -> ClassId {
+        ClassId((self.0 >> 24) as u8)
+    }
+
+    fn queue(self) -> Queue {
+        if self.0 >> 22 & 1 == 1 { Queue::Small } else { Queue::Main }
+    }
+
+    fn stamp(self) -> u32 {
+        self.0 >> 12 & STAMP_MASK
+    }
+
+    fn is_counted(self) -> bool {
+        self.0 >> 23 & 1 == 1
+    }
+
+    fn counted(self) -> Entry {
+        Entry(self.0 | 1 << 23)
+    }
+}
+
+impl Lost {
+    fn of_mut(&mut self, queue: Queue) -> &mut u32 {
+        if queue == Queue::Small { &mut self.small } else { &mut self.main }
+    }
+
+    fn stamp(&self, queue: Queue) -> u32 {
+        let chunks = if queue == Queue::Small { self.small } else { self.main };
+        let step = (self.chunks_per_page / STEPS_PER_PAGE).max(1);
+        (chunks / step) & STAMP_MASK
+    }
+
+    /// Pages of chunks that the queue has lost since then.
+    fn age_pages(&self, entry: Entry) -> f32 {
+        let steps = self.stamp(entry.queue()).wrapping_sub(entry.stamp()) & STAMP_MASK;
+        steps as f32 / STEPS_PER_PAGE as f32
+    }
+}
+
+fn fingerprint(hash: u64) -> u32 {
+    (hash >> 44) as u32 & FINGERPRINT_MASK
 }
 
 #[cfg(test)]
@@ -110,45 +200,59 @@ mod tests {
     const B: ClassId = ClassId(2);
 
     fn ghosts() -> Ghosts {
-        Ghosts::new(1024, &[0, 10, 100], 1)
+        Ghosts::new(1000, &[0, 100, 1000])
     }
 
+    /// Fingerprints and sets that differ.
     fn hash(n: u64) -> u64 {
-        n << 32 | n << 8
+        n << 44 | n << 32
     }
 
     #[test]
-    fn a_miss_scores_once_for_the_class_that_evicted() {
+    fn a_ghost_counts_once_for_its_class_and_queue() {
         let mut ghosts = ghosts();
-        ghosts.evicted(hash(5), A);
-        ghosts.missed(hash(6));
-        assert_eq!(ghosts.score(A), 0.0);
-        ghosts.missed(hash(5));
-        ghosts.missed(hash(5));
-        assert_eq!((ghosts.score(A), ghosts.score(B)), (1.0, 0.0));
+        ghosts.evicted(hash(5), A, Queue::Main, 1);
+        assert_eq!(ghosts.missed(hash(6), |_| 1), None);
+        let hit = GhostHit { class: A, queue: Queue::Main, weight: 1.0 };
+        assert_eq!(ghosts.missed(hash(5), |_| 1), Some(hit));
+        assert_eq!(ghosts.missed(hash(5), |_| 1), None);
     }
 
     #[test]
-    fn forgets_after_two_pages_of_evictions() {
-        for (others, want) in [(20, 1.0), (21, 0.0)] {
+    fn ghosts_count_while_they_are_young() {
+        for (pages, chunks, want) in
+            [(1, 200, Some(1.0)), (1, 300, None), (20, 300, Some(2.0 / 3.0))]
+        {
             let mut ghosts = ghosts();
-            ghosts.evicted(hash(1), A);
-            for n in 0..others {
-                ghosts.evicted(hash(100 + n), A);
-            }
-            ghosts.missed(hash(1));
-            assert_eq!(ghosts.score(A), want, "{others}");
+            ghosts.evicted(hash(1), A, Queue::Small, 1);
+            ghosts.evicted(hash(2), A, Queue::Main, 10_000);
+            ghosts.evicted(hash(3), A, Queue::Small, chunks);
+            let weight = ghosts.missed(hash(1), |_| pages).map(|hit| hit.weight);
+            assert_eq!(weight, want, "{pages} {chunks}");
         }
     }
 
     #[test]
-    fn scores_decay() {
-        let mut ghosts = ghosts();
-        ghosts.evicted(hash(1), B);
-        ghosts.missed(hash(1));
-        for _ in 0..DECAY_PERIOD {
-            ghosts.looked_up();
+    fn a_key_that_returns_is_known_once_within_the_classs_own_size() {
+        for (class, queue, chunks, want) in [
+            (A, Queue::Small, 400, true),
+            (A, Queue::Small, 600, false),
+            (A, Queue::Main, 100, false),
+            (B, Queue::Small, 100, false),
+        ] {
+            let mut ghosts = ghosts();
+            ghosts.evicted(hash(1), A, queue, 1);
+            ghosts.evicted(hash(2), A, queue, chunks);
+            assert_eq!(ghosts.returns(hash(1), class, 5), want);
+            assert!(!ghosts.returns(hash(1), class, 5));
         }
-        assert_eq!(ghosts.score(B), DECAY);
+    }
+
+    #[test]
+    fn the_oldest_of_a_set_makes_room() {
+        let mut ghosts = Ghosts::new(1, &[0, 100]);
+        (0..=WAYS as u64).for_each(|n| ghosts.evicted(hash(n), A, Queue::Small, 1));
+        let found: Vec<bool> = (0..=WAYS as u64).map(|n| ghosts.find(hash(n)).is_some()).collect();
+        assert!(!found[0] && found[1..].iter().all(|&is| is));
     }
 }

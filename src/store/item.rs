@@ -244,6 +244,15 @@ impl Chunk {
         self.set_u8(BITS, 0);
     }
 
+    /// Makes the chunk neither free nor anybody's: a link without an owner.
+    pub(super) fn withhold(self) {
+        self.make_link(Ref::NONE, 0);
+    }
+
+    pub(super) fn is_withheld(self) -> bool {
+        self.kind() == Kind::Link && !self.owner().is_some()
+    }
+
     pub(super) fn next(self) -> Ref {
         Ref(self.u32_at(LINK_NEXT))
     }
@@ -463,9 +472,15 @@ impl Chunk {
         self.key_at() + self.key_len() + self.value_len()
     }
 
+    /// Bytes of the value that lie in the first chunk of an item with a chain.
+    pub(super) fn here_len(self) -> usize {
+        debug_assert!(self.has(Mark::CHAINED));
+        self.u32_at(self.chain_at() + 4) as usize
+    }
+
     fn piece_len(self) -> usize {
         if self.kind() == Kind::Item && self.has(Mark::CHAINED) {
-            self.u32_at(self.chain_at() + 4) as usize
+            self.here_len()
         } else {
             self.value_len()
         }

@@ -25,14 +25,18 @@ mod evict;
 mod expire;
 mod ghost;
 mod glance;
+mod hands;
 mod hash;
 mod histogram;
 mod hit;
 mod index;
 mod item;
+mod mover;
+mod queue;
 mod reassign;
 mod remove;
 mod request;
+mod scores;
 mod shape;
 mod shard;
 mod slab;
@@ -68,9 +72,11 @@ use crate::limits::KEY_LEN_MAX;
 use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::Sizes;
+use drain::ITEMS_PER_BACKGROUND_SLICE;
 use hash::Hasher;
 use item::{Chunk, HEADER_BYTES};
-use shape::Shape;
+use scores::Scores;
+use shape::{Shape, with_allowance};
 use shard::{Settings, Shard};
 
 /// memcached's bytes beside key, flags and value, by which `-I` is applied: header 48, CAS 8, the
@@ -101,6 +107,8 @@ pub struct Options {
     pub crawler: bool,
     /// False with `-o slab_automove=0`: pages move between classes only when they must.
     pub automove: bool,
+    /// `-o temporary_ttl`: items with a TTL of so many seconds or less are evicted last.
+    pub temporary_ttl: Option<u32>,
     /// `-o track_sizes`: items are counted by size.
     pub track_sizes: bool,
     /// Threads that will use the store.
@@ -195,6 +203,7 @@ impl Store {
         ));
         let hasher = Arc::new(hasher);
         let uniques = Arc::new(CachePadded::new(AtomicU64::new(0)));
+        let scores = Arc::new(Scores::new(sizes.all().count()));
         let shards = (0..shape.shards)
             .map(|number| {
                 let settings = Settings {
@@ -206,7 +215,9 @@ impl Store {
                     automove: options.automove,
                     track_sizes: options.track_sizes,
                     item_size_max: options.item_size_max,
-                    ghost_entries: shape.ghost_entries,
+                    ghost_sets: shape.ghost_sets,
+                    scores: scores.clone(),
+                    temporary_ttl: options.temporary_ttl,
                     hub: hub.clone(),
                 };
                 let share = arena.limit_pages() / shape.shards;
@@ -457,7 +468,7 @@ impl Store {
         if shard.shrink_index() {
             return true;
         }
-        if shard.drain(now) {
+        if shard.drain_slice(ITEMS_PER_BACKGROUND_SLICE, now) || shard.begin_background_drain(now) {
             return true;
         }
         if self.crawler.is_on() && shard.sweep(now) {
@@ -484,7 +495,10 @@ impl Store {
     pub fn set_memory_limit(&self, bytes: usize) -> bool {
         let overhead = self.ghost_bytes();
         let least = self.shards.len() * 2 * self.arena.page_bytes() + overhead;
-        if self.is_preallocated || bytes < least || !self.arena.set_limit(bytes - overhead) {
+        if self.is_preallocated
+            || bytes < least
+            || !self.arena.set_limit(with_allowance(bytes) - overhead)
+        {
             return false;
         }
         self.limit_bytes.store(bytes, Relaxed);

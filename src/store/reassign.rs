@@ -6,6 +6,7 @@
 
 use super::Store;
 use super::class::ClassId;
+use super::drain::Recipient;
 use super::shard::Shard;
 use crate::clock::Secs;
 
@@ -64,6 +65,14 @@ impl Store {
         }
     }
 
+    /// Items that are stored from now on with a TTL of so many seconds or less are evicted only when
+    /// nothing else can be (`lru temp_ttl`).
+    pub fn set_temporary_ttl(&self, secs: Option<u32>) {
+        for shard in &self.shards {
+            shard.lock().settings.temporary_ttl = secs;
+        }
+    }
+
     fn page_class(&self, class: i32) -> Option<ClassId> {
         let class = u8::try_from(class).ok()?;
         (class == 0 || self.has_class(class)).then_some(ClassId(class))
@@ -98,23 +107,14 @@ impl Shard {
 
     /// Moves a page from one class to another. False: none could be taken.
     fn reassign(&mut self, src: ClassId, dst: ClassId, now: Secs) -> bool {
-        let page = if src.0 == 0 {
-            self.take_page()
-        } else if self.slab.is_slack(src) {
-            self.removable_page(src).map(|number| self.remove_page(src, number, dst, now))
-        } else if self.settings.evictions {
-            self.empty_page(src, dst, now)
-        } else {
-            None
-        };
-        let Some(page) = page else { return false };
-        if dst.0 == 0 {
-            self.give_page(page);
-        } else {
+        if src.0 == 0 {
+            let Some(page) = self.take_page() else { return false };
             self.slab.add_page(dst, page);
+            self.counters.pages_moved += 1;
+            return true;
         }
-        self.counters.pages_moved += 1;
-        true
+        let to = if dst.0 == 0 { Recipient::Arena } else { Recipient::Class(dst) };
+        (self.slab.is_slack(src) || self.settings.evictions) && self.drain_now(src, to, now)
     }
 }
 
@@ -140,6 +140,7 @@ mod tests {
             large_pages: false,
             crawler: true,
             automove: true,
+            temporary_ttl: None,
             track_sizes: false,
             threads: 1,
         };

@@ -2,46 +2,82 @@
 #![forbid(unsafe_code)]
 
 use super::Options;
+use super::ghost::SET_BYTES;
 
-/// Pages are this large from [`LARGE_PAGES_FROM_BYTES`] on: few page moves.
-const PAGE_BYTES: usize = 64 * 1024;
-/// Below, so that many classes do not eat a small cache.
+/// Pages are small enough that many classes share a small cache well, and large enough that those of a
+/// large one seldom have to move, and that large values are in few pieces.
 pub(super) const SMALL_PAGE_BYTES: usize = 16 * 1024;
-const LARGE_PAGES_FROM_BYTES: usize = 64 << 20;
+const MEDIUM_PAGE_BYTES: usize = 32 * 1024;
+const MEDIUM_PAGES_FROM_BYTES: usize = 32 << 20;
+const LARGE_PAGE_BYTES: usize = 64 * 1024;
+const LARGE_PAGES_FROM_BYTES: usize = 1 << 30;
 
-/// A shard owns at least so many pages, so that its classes share them well.
-const PAGES_PER_SHARD_MIN: usize = 256;
+/// A shard owns so many pages, so that its classes share them well; fewer, down to the least, where
+/// there would be more threads than shards.
+const PAGES_PER_SHARD: usize = 1024;
+const PAGES_PER_SHARD_MIN: usize = 512;
 /// A shard holds at least so many of the largest items.
 const LARGEST_ITEMS_PER_SHARD: usize = 4;
 /// Enough that two threads rarely meet.
 const SHARDS_PER_THREAD: usize = 16;
 const SHARDS_MAX: usize = 256;
 
-/// Share of a shard's memory for its ghost table, one part in so many.
-const GHOST_SHARE: usize = 256;
+/// Share of a shard's memory for its ghost table, one part in so many: four bytes for each item of 500.
+const GHOST_SHARE: usize = 128;
+
+/// Below this limit a store may take more than it: every class that is in use needs pages of its own.
+/// (memcached gives each its first page of 1 MiB whatever the limit: 15 to 46 MB are resident at `-m 8`.)
+const ALLOWANCE_BELOW_BYTES: usize = 32 << 20;
+
+/// A limit with its allowance: a twelfth of what it lacks, at most a quarter of itself; 2 MiB for 8.
+pub(super) fn with_allowance(memory_bytes: usize) -> usize {
+    let lacking = ALLOWANCE_BELOW_BYTES.saturating_sub(memory_bytes);
+    memory_bytes + (lacking / 12).min(memory_bytes / 4)
+}
 
 /// The sizes that follow from the options.
 pub(super) struct Shape {
     pub page_bytes: usize,
     pub shards: usize,
     /// Of each shard's table.
-    pub ghost_entries: usize,
-    /// What is left of `-m` for pages.
+    pub ghost_sets: usize,
+    /// What is left of `-m`, and its allowance, for pages.
     pub arena_bytes: usize,
 }
 
 impl Shape {
     pub(super) fn of(options: &Options) -> Shape {
         let memory = options.memory_bytes;
-        let page_bytes =
-            if memory < LARGE_PAGES_FROM_BYTES { SMALL_PAGE_BYTES } else { PAGE_BYTES };
-        let shard_bytes_min =
-            (PAGES_PER_SHARD_MIN * page_bytes).max(LARGEST_ITEMS_PER_SHARD * options.item_size_max);
-        let most = (options.threads.max(1) * SHARDS_PER_THREAD).min(SHARDS_MAX);
-        let shards = 1 << (memory / shard_bytes_min).clamp(1, most).ilog2();
-        let ghost_bytes = memory / shards / GHOST_SHARE;
-        let ghost_entries = 1 << (ghost_bytes / size_of::<u64>()).max(1).ilog2();
-        let arena_bytes = memory - shards * ghost_entries * size_of::<u64>();
-        Shape { page_bytes, shards, ghost_entries, arena_bytes }
+        let page_bytes = match memory {
+            0..MEDIUM_PAGES_FROM_BYTES => SMALL_PAGE_BYTES,
+            MEDIUM_PAGES_FROM_BYTES..LARGE_PAGES_FROM_BYTES => MEDIUM_PAGE_BYTES,
+            _ => LARGE_PAGE_BYTES,
+        };
+        let of_pages = |pages: usize| {
+            memory / (pages * page_bytes).max(LARGEST_ITEMS_PER_SHARD * options.item_size_max)
+        };
+        let threads = options.threads.max(1);
+        let least = of_pages(PAGES_PER_SHARD_MIN).min(threads).max(1);
+        let most = (threads * SHARDS_PER_THREAD).min(SHARDS_MAX);
+        let shards = 1 << of_pages(PAGES_PER_SHARD).clamp(least, most).ilog2();
+        let ghost_sets = (memory / shards / GHOST_SHARE / SET_BYTES).max(1);
+        let arena_bytes = with_allowance(memory) - shards * ghost_sets * SET_BYTES;
+        Shape { page_bytes, shards, ghost_sets, arena_bytes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_limits_have_an_allowance() {
+        for (limit, with_it) in
+            [(2 << 20, 5 << 19), (8 << 20, 10 << 20), (32 << 20, 32 << 20), (64 << 20, 64 << 20)]
+        {
+            assert_eq!(with_allowance(limit), with_it);
+        }
+        let steps: Vec<usize> = (2..40).map(|mib| with_allowance(mib << 20)).collect();
+        assert!(steps.is_sorted());
     }
 }

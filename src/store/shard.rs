@@ -23,12 +23,14 @@ use crossbeam::utils::CachePadded;
 use super::arena::{Arena, PageId, Ref};
 use super::class::{ClassId, Sizes};
 use super::counters::{ClassCounters, ShardCounters};
-use super::evict::Hand;
+use super::drain::{Drain, ITEMS_PER_SLICE, Recipient};
 use super::ghost::Ghosts;
+use super::hands::Hands;
 use super::hash::Hasher;
 use super::histogram::Histogram;
 use super::index::{Index, Slot};
 use super::item::{CAS_NARROW_MAX, Chunk, Header, Kind, Mark};
+use super::scores::{Ageing, Scores};
 use super::slab::Slab;
 use super::{Key, Meta, Miss, Refusal};
 use crate::clock::{Expiry, Secs};
@@ -54,7 +56,10 @@ pub(super) struct Settings {
     pub automove: bool,
     pub track_sizes: bool,
     pub item_size_max: usize,
-    pub ghost_entries: usize,
+    pub ghost_sets: usize,
+    pub scores: Arc<Scores>,
+    /// Items with a TTL of so many seconds or less go last.
+    pub temporary_ttl: Option<u32>,
     pub hub: Arc<Hub>,
 }
 
@@ -66,8 +71,13 @@ pub(super) struct Shard {
     pub(super) index: Index,
     pub(super) hasher: Arc<Hasher>,
     pub(super) ghosts: Ghosts,
+    pub(super) scores: Arc<Scores>,
+    /// Of `scores`: by the first shard, for all.
+    pub(super) ageing: Ageing,
     /// By class id.
-    pub(super) hands: Vec<Hand>,
+    pub(super) hands: Vec<Hands>,
+    /// The page that is being emptied.
+    pub(super) drain: Option<Drain>,
     /// By class id.
     pub(super) classes: Vec<ClassCounters>,
     pub(super) counters: ShardCounters,
@@ -85,8 +95,6 @@ pub(super) struct Shard {
     pub(super) live_from: u32,
     /// Where the search for expired items goes on.
     pub(super) sweep: super::expire::Cursor,
-    /// The page that is being emptied in the background.
-    pub(super) drain: Option<super::drain::Drain>,
     /// The second in which a page that its class does not need was last looked for.
     pub(super) slack_looked: u32,
 }
@@ -107,12 +115,15 @@ impl Shard {
         let per_page: Vec<usize> =
             std::iter::once(0).chain(sizes.all().map(|class| slab.per_page(class))).collect();
         Some(Shard {
-            ghosts: Ghosts::new(settings.ghost_entries, &per_page, settings.shards),
+            ghosts: Ghosts::new(settings.ghost_sets, &per_page),
             arena,
             slab,
             index,
             hasher,
-            hands: vec![Hand::default(); classes],
+            scores: settings.scores.clone(),
+            ageing: Ageing::new(settings.shards),
+            hands: vec![Hands::default(); classes],
+            drain: None,
             classes: vec![ClassCounters::default(); classes],
             counters: ShardCounters::default(),
             histogram: Histogram::new(settings.track_sizes),
@@ -123,7 +134,6 @@ impl Shard {
             lead: 0,
             live_from: 0,
             sweep: super::expire::Cursor::default(),
-            drain: None,
             slack_looked: 0,
             settings,
         })
@@ -290,12 +300,14 @@ impl Shard {
 
     /// A lookup by a client that wants the value: the ghosts take note.
     pub(super) fn retrieve(&mut self, key: &Key<'_>, now: Secs) -> Result<Ref, Miss> {
-        self.ghosts.looked_up();
+        if self.settings.number == 0 {
+            self.ageing.note_lookup(&self.scores);
+        }
         match self.lookup(key, now) {
             Ok((_, item)) => Ok(item),
             Err(miss) => {
                 if miss == Miss::NotFound {
-                    self.ghosts.missed(key.hash);
+                    self.note_ghost(key.hash);
                 }
                 Err(miss)
             }
@@ -335,6 +347,7 @@ impl Shard {
     pub(super) fn link(&mut self, key: &Key<'_>, item: Ref, now: Secs) -> Result<(), Refusal> {
         let slab = &self.slab;
         let held = self.index.find(key.hash, |other| slab.key(other) == key.bytes);
+        let queue = self.choose_queue(key.hash, item, held.map(|(_, old)| old), now);
         if let Some((slot, old)) = held {
             self.slab.chunk(item).set_freq(self.slab.chunk(old).freq());
             self.index.replace(slot, item);
@@ -349,6 +362,7 @@ impl Shard {
             }
             self.grow_index(now);
         }
+        self.join_queue(item, queue);
         self.note_linked(item);
         Ok(())
     }
@@ -385,12 +399,34 @@ impl Shard {
         counters.items -= 1;
     }
 
+    /// A key was asked for that is not there: what that says of the class that has lost it.
+    fn note_ghost(&mut self, hash: u64) {
+        let slab = &self.slab;
+        if let Some(hit) = self.ghosts.missed(hash, |class| slab.pages(class).len()) {
+            self.scores.note_hit(hit.class, hit.queue, hit.weight);
+        }
+    }
+
     /// Ends an item's time in the index.
     fn retire(&mut self, item: Ref) {
         self.note_unlinked(item);
+        self.leave_queue(item);
         let chunk = self.slab.chunk(item);
         if !chunk.has(Mark::PINNED) {
             self.free(item);
+        }
+    }
+
+    /// Has a page drained for the index, which grows when it is there.
+    fn drain_for_index(&mut self, now: Secs) {
+        if self.drain.is_some() {
+            self.drain_slice(ITEMS_PER_SLICE, now);
+        } else if let Some(giver) = self.slack_class() {
+            self.begin_drain(giver, Recipient::Index);
+        } else if self.settings.evictions
+            && let Some(&giver) = self.givers(None).first()
+        {
+            self.begin_drain(giver, Recipient::Index);
         }
     }
 
@@ -400,7 +436,7 @@ impl Shard {
             return;
         }
         if self.index.needs_main_page() {
-            let Some(page) = self.obtain_page(now) else { return };
+            let Some(page) = self.take_page() else { return self.drain_for_index(now) };
             self.index.add_main_page(page);
         }
         let (slab, hasher) = (&self.slab, &self.hasher);

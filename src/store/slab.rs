@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::arena::{Arena, PageId, Ref};
 use super::class::{ClassId, Sizes};
 use super::item::{Chunk, Kind};
+use super::queue::{Place, Queues};
 
 #[derive(Debug)]
 pub(super) struct Slab {
@@ -21,6 +22,8 @@ pub(super) struct Slab {
     classes: Vec<Pages>,
     /// Classes that have as many free chunks as a page holds.
     slack_count: usize,
+    /// The page that is being drained, whose free chunks are withheld.
+    draining: Option<PageId>,
 }
 
 /// The pages of one class.
@@ -31,6 +34,7 @@ struct Pages {
     per_page: usize,
     free: Ref,
     free_count: usize,
+    queues: Queues,
 }
 
 impl Slab {
@@ -42,6 +46,7 @@ impl Slab {
             per_page: 0,
             free: Ref::NONE,
             free_count: 0,
+            queues: Queues::default(),
         };
         let classes = std::iter::once(unused)
             .chain(sizes.all().map(|class| {
@@ -52,10 +57,11 @@ impl Slab {
                     per_page: page_bytes / chunk_bytes,
                     free: Ref::NONE,
                     free_count: 0,
+                    queues: Queues::new(page_bytes / chunk_bytes),
                 }
             }))
             .collect();
-        Slab { arena, sizes, classes, slack_count: 0 }
+        Slab { arena, sizes, classes, slack_count: 0, draining: None }
     }
 
     pub(super) fn sizes(&self) -> &Sizes {
@@ -108,8 +114,11 @@ impl Slab {
         Some(free)
     }
 
-    /// Puts a used chunk among the free ones.
+    /// Puts a used chunk among the free ones, or withholds it if its page is being drained.
     pub(super) fn give(&mut self, chunk: Ref) {
+        if self.is_draining(chunk) {
+            return self.withhold_chunk(chunk);
+        }
         let class = self.class_of(chunk);
         self.link_free(class, chunk);
     }
@@ -121,23 +130,20 @@ impl Slab {
         if note.expiry_floor.swap(0, Relaxed) != 0 {
             self.arena.region_floors(page).iter().for_each(|floor| floor.store(0, Relaxed));
         }
+        note.number.store(self.class(class).pages.len() as u32, Relaxed);
         for index in (0..self.class(class).per_page).rev() {
             let chunk = self.chunk_at(class, page, index);
             self.link_free(class, chunk);
         }
-        self.class_mut(class).pages.push(page);
+        let pages = self.class_mut(class);
+        pages.pages.push(page);
+        pages.queues.add_page();
     }
 
-    /// Takes a page, all of whose chunks are free or withheld, out of its class.
-    pub(super) fn remove_page(&mut self, class: ClassId, number: usize) -> PageId {
-        let page = self.class(class).pages[number];
-        self.withhold(class, page);
-        self.class_mut(class).pages.remove(number)
-    }
-
-    /// Takes the free chunks of a page out of the free list, so that none of them is handed out
-    /// while the rest of the page is being emptied.
-    pub(super) fn withhold(&mut self, class: ClassId, page: PageId) {
+    /// Withholds the free chunks of a page, and those that become free, until the drain is ended or
+    /// stopped. One page at a time.
+    pub(super) fn begin_drain(&mut self, class: ClassId, page: PageId) {
+        debug_assert!(self.draining.is_none());
         for index in 0..self.class(class).per_page {
             let chunk = self.chunk_at(class, page, index);
             if self.chunk(chunk).kind() == Kind::Free {
@@ -145,22 +151,48 @@ impl Slab {
                 self.withhold_chunk(chunk);
             }
         }
+        self.draining = Some(page);
     }
 
-    /// Whether a chunk is among the free ones.
-    pub(super) fn is_free(&self, chunk: Ref) -> bool {
-        self.chunk(chunk).kind() == Kind::Free
+    /// Puts the withheld chunks of the page that is being drained among the free ones again.
+    pub(super) fn stop_drain(&mut self, class: ClassId, page: PageId) {
+        debug_assert_eq!(self.draining, Some(page));
+        self.draining = None;
+        for index in (0..self.class(class).per_page).rev() {
+            let chunk = self.chunk_at(class, page, index);
+            if self.chunk(chunk).is_withheld() {
+                self.link_free(class, chunk);
+            }
+        }
     }
 
-    /// Takes a chunk that is free out of the free list, for nobody.
-    pub(super) fn withhold_free(&mut self, chunk: Ref) {
-        self.unlink_free(self.class_of(chunk), chunk);
-        self.withhold_chunk(chunk);
+    /// Takes the page that is being drained, all of whose chunks are withheld by now, out of its class.
+    /// Answers its number there, which the last page of the class takes.
+    pub(super) fn end_drain(&mut self, class: ClassId, page: PageId) -> usize {
+        debug_assert_eq!(self.draining, Some(page));
+        self.draining = None;
+        let number = self.arena.note(page).number.load(Relaxed) as usize;
+        let pages = self.class_mut(class);
+        pages.pages.swap_remove(number);
+        pages.queues.remove_page(number);
+        if let Some(&moved) = self.class(class).pages.get(number) {
+            self.arena.note(moved).number.store(number as u32, Relaxed);
+        }
+        number
     }
 
-    /// Marks a chunk as neither free nor anybody's: a link without an owner.
+    /// Whether `chunk` lies in the page that is being drained.
+    pub(super) fn is_draining(&self, chunk: Ref) -> bool {
+        self.draining.is_some() && self.is_draining_page(self.page_of(chunk))
+    }
+
+    pub(super) fn is_draining_page(&self, page: PageId) -> bool {
+        self.draining == Some(page)
+    }
+
+    /// Marks a chunk as neither free nor anybody's.
     pub(super) fn withhold_chunk(&self, chunk: Ref) {
-        self.chunk(chunk).make_link(Ref::NONE, 0);
+        self.chunk(chunk).withhold();
     }
 
     /// Copies the whole of a chunk, of which nothing is pinned, to another of the same class.
@@ -173,7 +205,29 @@ impl Slab {
         unsafe { to.copy_from_nonoverlapping(from, bytes) }
     }
 
-    /// The pages of a class, oldest first.
+    /// The queues that the items of a class stand in.
+    pub(super) fn queues(&self, class: ClassId) -> &Queues {
+        &self.class(class).queues
+    }
+
+    pub(super) fn queues_mut(&mut self, class: ClassId) -> &mut Queues {
+        &mut self.class_mut(class).queues
+    }
+
+    /// Where `chunk` lies in the ring of its class.
+    pub(super) fn place_of(&self, chunk: Ref) -> Place {
+        let offset = self.arena.offset(chunk);
+        let page = self.arena.page_of(offset);
+        let note = self.arena.note(page);
+        let chunk_bytes = self.class(ClassId(note.class.load(Relaxed))).chunk_bytes;
+        let within = offset - self.arena.page_start(page);
+        Place {
+            page: note.number.load(Relaxed) as usize,
+            chunk: (within as u32 / chunk_bytes as u32) as usize,
+        }
+    }
+
+    /// The pages of a class, in the order of their numbers.
     pub(super) fn pages(&self, class: ClassId) -> &[PageId] {
         &self.class(class).pages
     }
@@ -323,7 +377,12 @@ mod tests {
             slab.give(*chunk);
             assert_eq!(slab.chunk(*chunk).kind(), Kind::Free);
         }
-        assert_eq!(slab.remove_page(class, 0), PageId(1));
+        slab.begin_drain(class, PageId(1));
+        assert_eq!(slab.free_chunks(class), 0);
+        slab.stop_drain(class, PageId(1));
+        assert_eq!(slab.free_chunks(class), slab.per_page(class));
+        slab.begin_drain(class, PageId(1));
+        assert_eq!(slab.end_drain(class, PageId(1)), 0);
         assert_eq!(slab.free_chunks(class), 0);
         assert_eq!(slab.take(class), None);
     }
@@ -335,7 +394,8 @@ mod tests {
         for _ in 0..3 {
             slab.add_page(class, arena.take().unwrap());
         }
-        slab.remove_page(class, 1);
+        slab.begin_drain(class, PageId(2));
+        assert_eq!(slab.end_drain(class, PageId(2)), 1);
         let left: Vec<Ref> = std::iter::from_fn(|| slab.take(class)).collect();
         assert_eq!(left.len(), 2 * slab.per_page(class));
         assert!(left.iter().all(|&chunk| slab.page_of(chunk) != PageId(2)));

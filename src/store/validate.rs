@@ -8,6 +8,7 @@ use super::Store;
 use super::arena::{PageId, Ref};
 use super::class::ClassId;
 use super::item::{Kind, Mark};
+use super::queue::{Place, Queue};
 use super::shard::Shard;
 use crate::clock::Expiry;
 
@@ -33,6 +34,7 @@ impl Shard {
         let (mut requested, mut pages) = (0, self.index.pages());
         let mut items = vec![0; self.classes.len()];
         for class in self.slab.sizes().all() {
+            self.validate_queues(class);
             let mut free = 0;
             pages += self.slab.pages(class).len();
             for &page in self.slab.pages(class) {
@@ -41,7 +43,9 @@ impl Shard {
                     let seen = self.slab.chunk(chunk);
                     match seen.kind() {
                         Kind::Free => free += 1,
-                        Kind::Link if self.is_draining(page) && !seen.owner().is_some() => {}
+                        Kind::Link if seen.is_withheld() => {
+                            assert!(self.slab.is_draining_page(page))
+                        }
                         Kind::Link => self.validate_link(chunk),
                         Kind::Item => {
                             self.validate_item(chunk);
@@ -88,6 +92,34 @@ impl Shard {
         assert_eq!(next, self.slab.per_page(class));
     }
 
+    /// Only items stand in queues, and the sums are right.
+    fn validate_queues(&self, class: ClassId) {
+        let queues = self.slab.queues(class);
+        let (mut small_chunks, mut temporary_items) = (0, 0);
+        for (number, &page) in self.slab.pages(class).iter().enumerate() {
+            for index in 0..self.slab.per_page(class) {
+                let at = Place { page: number, chunk: index };
+                let chunk = self.slab.chunk_at(class, page, index);
+                assert_eq!(self.slab.place_of(chunk), at);
+                let seen = self.slab.chunk(chunk);
+                let is_linked = seen.kind() == Kind::Item && seen.has(Mark::LINKED);
+                match queues.at(at) {
+                    Queue::Main => {}
+                    Queue::Small => small_chunks += self.chunk_count(chunk),
+                    Queue::Temporary => temporary_items += 1,
+                }
+                assert!(is_linked || queues.at(at) == Queue::Main);
+            }
+        }
+        assert_eq!(
+            (small_chunks, temporary_items),
+            (queues.small_chunks(), queues.temporary_items())
+        );
+        if let Some(at) = queues.next_small(self.main_hand(class)) {
+            assert_eq!(queues.at(at), Queue::Small);
+        }
+    }
+
     fn validate_index(&self, linked: &HashSet<Ref>) {
         let mut seen = HashSet::new();
         self.index.for_each(|bucket, tag, item| {
@@ -112,7 +144,6 @@ impl Shard {
 
     fn validate_link(&self, link: Ref) {
         let owner = self.slab.chunk(link).owner();
-        assert!(owner.is_some(), "a withheld chunk is left");
         assert!(self.slab.chunk(owner).has(Mark::CHAINED));
         let mut at = self.slab.chunk(owner).chain();
         while at != link {

@@ -246,13 +246,14 @@ fn a_slice_of_a_walk_is_short() {
     let options = Options {
         memory_bytes: staying.max(1_000_000) * 256,
         item_size_max: 1 << 20,
-        growth_factor: 1.08,
+        growth_factor: 1.04,
         chunk_space_min: 12,
         evictions: true,
         cas: true,
         large_pages: false,
         crawler: true,
         automove: true,
+        temporary_ttl: None,
         track_sizes: false,
         threads: 2,
     };

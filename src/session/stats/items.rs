@@ -18,9 +18,10 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
         let mut add = |lines: &[(&str, u64)]| add_class(into, "items:", class, lines);
         add(&[("number", class.number)]);
         if lru_maintainer {
-            add(&[("number_hot", 0), ("number_warm", 0), ("number_cold", class.number)]);
+            let number_cold = class.number.saturating_sub(class.number_temp);
+            add(&[("number_hot", 0), ("number_warm", 0), ("number_cold", number_cold)]);
             if temp_lru {
-                add(&[("number_temp", 0)]);
+                add(&[("number_temp", class.number_temp)]);
             }
             add(&[("age_hot", 0), ("age_warm", 0)]);
         }

@@ -61,6 +61,7 @@ fn store_options() -> store::Options {
         large_pages: false,
         crawler: true,
         automove: true,
+        temporary_ttl: None,
         track_sizes: false,
         threads: 1,
     }

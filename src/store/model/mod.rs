@@ -113,7 +113,7 @@ impl Model {
         let shape = Shape {
             page_bytes: SMALL_PAGE_BYTES,
             shards: case.shards,
-            ghost_entries: 256,
+            ghost_sets: 8,
             arena_bytes: case.memory_bytes,
         };
         Model {
@@ -408,13 +408,14 @@ fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Option
     Options {
         memory_bytes,
         item_size_max,
-        growth_factor: 1.08,
+        growth_factor: 1.04,
         chunk_space_min: 12,
         evictions,
         cas: true,
         large_pages: false,
         crawler: true,
         automove: true,
+        temporary_ttl: None,
         track_sizes: true,
         threads: 2,
     }
