@@ -237,7 +237,6 @@ mod tests {
             "warm_lru_pct=79",
             "hot_max_factor=0.2",
             "warm_max_factor=2",
-            "temporary_ttl=-1",
             "worker_logbuf_size=64",
             "slab_sizes=100-200",
             "slab_chunk_max=1024",

@@ -129,6 +129,15 @@ const SLAB_AUTOMOVE: Integer = Integer {
     high: "slab_automove must be between 0 and 2",
 };
 
+const TEMPORARY_TTL: Integer = Integer {
+    missing: "Missing temporary_ttl argument",
+    bad: "",
+    min: i64::MIN,
+    low: "",
+    max: i64::MAX,
+    high: "",
+};
+
 const WATCHER_LOGBUF_SIZE: Integer = Integer {
     missing: "Missing watcher_logbuf_size argument",
     bad: "could not parse argument to watcher_logbuf_size",
@@ -202,7 +211,8 @@ pub const SUBOPTIONS: &[Suboption] = &[
         "hot_max_factor must be > 0"),
     fraction("warm_max_factor", "Missing warm_max_factor argument", f64::MAX,
         "warm_max_factor must be > 0"),
-    atoi("temporary_ttl", "Missing temporary_ttl argument", (i64::MIN, i64::MAX), ("", "")),
+    Suboption { name: "temporary_ttl", kind: Kind::Integer(TEMPORARY_TTL), state: State::Differs,
+        help: "items with a TTL of so many seconds or less are evicted last" },
     Suboption { name: "watcher_logbuf_size", kind: Kind::Integer(WATCHER_LOGBUF_SIZE),
         state: State::Differs,
         help: "kilobytes of lines that may wait for a client that watches (default: 256)" },

@@ -50,6 +50,10 @@ pub(super) struct ClassCounters {
     pub crawler_items_checked: u64,
     /// Times that a request had to look for room beyond the free chunks.
     pub direct_reclaims: u64,
+    /// Items that have moved from the small queue to the main one.
+    pub promotions: u64,
+    /// Times that the hand of the main queue has let an item stay for its hits.
+    pub second_chances: u64,
 }
 
 impl ClassCounters {
@@ -109,6 +113,12 @@ pub struct Totals {
     pub crawler_rounds: u64,
     /// Times that a request had to look for room beyond the free chunks.
     pub direct_reclaims: u64,
+    /// Items that have moved from the small queue to the main one.
+    pub promotions: u64,
+    /// Times that the hand of a main queue has let an item stay for its hits.
+    pub second_chances: u64,
+    /// Slices of background work done.
+    pub background_slices: u64,
     /// Bytes of all pages that the classes hold.
     pub total_malloced: u64,
 }
@@ -144,6 +154,8 @@ pub struct Class {
     pub crawler_reclaimed: u64,
     pub crawler_items_checked: u64,
     pub direct_reclaims: u64,
+    pub promotions: u64,
+    pub second_chances: u64,
     /// Items whose TTL is short (`temporary_ttl`).
     pub number_temp: u64,
     /// Idle seconds of the item that the eviction hand looks at next; the largest of the shards.
@@ -171,6 +183,8 @@ impl AddAssign<&ClassCounters> for Class {
         self.evicted_unfetched += more.evicted_unfetched;
         self.evicted_active += more.evicted_active;
         self.direct_reclaims += more.direct_reclaims;
+        self.promotions += more.promotions;
+        self.second_chances += more.second_chances;
         self.crawler_reclaimed += more.crawler_reclaimed;
         self.crawler_items_checked += more.crawler_items_checked;
     }
@@ -205,6 +219,8 @@ impl Store {
                 totals.evicted_unfetched += class.evicted_unfetched;
                 totals.evicted_active += class.evicted_active;
                 totals.direct_reclaims += class.direct_reclaims;
+                totals.promotions += class.promotions;
+                totals.second_chances += class.second_chances;
                 totals.expired_unfetched += class.expired_unfetched;
                 totals.reclaimed += class.reclaimed;
                 totals.crawler_reclaimed += class.crawler_reclaimed;
@@ -212,6 +228,7 @@ impl Store {
             }
         }
         totals.crawler_rounds = self.crawler.rounds();
+        totals.background_slices = self.slices.load(Relaxed);
         totals.hash_power_level = buckets.ilog2();
         totals
     }
@@ -253,6 +270,7 @@ impl Store {
     /// `stats reset`: events become 0, what is held stays.
     pub fn reset_stats(&self) {
         self.crawler.reset();
+        self.slices.store(0, Relaxed);
         for shard in &self.shards {
             let mut shard = shard.lock();
             shard.counters.total_items = 0;

@@ -204,11 +204,13 @@ impl Shard {
             Queue::Small => {
                 self.leave_queue(item);
                 seen.set_freq(0);
+                self.class_mut(class).promotions += 1;
                 passed.chances_left -= 1;
                 passed.note(freq, item);
             }
             _ => {
                 seen.set_freq(freq - 1);
+                self.class_mut(class).second_chances += 1;
                 passed.chances_left -= 1;
                 passed.note(freq, item);
             }

@@ -72,7 +72,6 @@ use crate::limits::KEY_LEN_MAX;
 use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::Sizes;
-use drain::ITEMS_PER_BACKGROUND_SLICE;
 use hash::Hasher;
 use item::{Chunk, HEADER_BYTES};
 use scores::Scores;
@@ -149,6 +148,8 @@ pub struct Store {
     sweeping: AtomicUsize,
     round_began: AtomicU32,
     swept: AtomicU32,
+    /// Slices of background work since the start or the last reset.
+    slices: AtomicU64,
     crawler: expire::Crawler,
     /// Who is told of evictions, moved pages and sweeps.
     hub: Arc<Hub>,
@@ -241,6 +242,7 @@ impl Store {
             sweeping: AtomicUsize::new(0),
             round_began: AtomicU32::new(0),
             swept: AtomicU32::new(0),
+            slices: AtomicU64::new(0),
             crawler: expire::Crawler::new(options.crawler),
             hub,
         }))
@@ -464,17 +466,10 @@ impl Store {
         if self.round_began.load(Relaxed) == 0 {
             self.round_began.store(now.0, Relaxed);
         }
-        let mut shard = self.shard(number);
-        if shard.shrink_index() {
+        self.slices.fetch_add(1, Relaxed);
+        if self.shard(number).maintain(self.crawler.is_on(), now) {
             return true;
         }
-        if shard.drain_slice(ITEMS_PER_BACKGROUND_SLICE, now) || shard.begin_background_drain(now) {
-            return true;
-        }
-        if self.crawler.is_on() && shard.sweep(now) {
-            return true;
-        }
-        drop(shard);
         let next = (number + 1) % self.shards.len();
         self.sweeping.store(next, Relaxed);
         if next == 0 {

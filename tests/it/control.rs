@@ -38,6 +38,38 @@ fn with_expiring_items(args: &[&str]) -> (Server, Client) {
     (server, client)
 }
 
+/// Stores so many new items of 1,000 bytes.
+fn store_more(client: &mut Client, name: &str, exptime: u32, count: usize) {
+    let value = "v".repeat(1_000);
+    for number in 0..count {
+        client.send(format!("set {name}{number} 0 {exptime} 1000\r\n{value}\r\n"));
+    }
+    for _ in 0..count {
+        assert_eq!(client.line(), "STORED");
+    }
+}
+
+/// memcached's t/lru-maintainer.t, and what becomes of a memory full of such items.
+#[test]
+fn temporary_items_go_last() {
+    let _turn = together();
+    let server = Server::start(&["-m", "8", "-o", "temporary_ttl=60"]);
+    let mut client = server.connect();
+    store_more(&mut client, "canary", 45, 1);
+    store_more(&mut client, "more", 0, 30_000);
+    let value = "v".repeat(1_000);
+    client.ask("get canary0\r\n", &format!("VALUE canary0 0 1000\r\n{value}\r\nEND\r\n"));
+    let items = stats(&mut client, " items");
+    let temporary = items.iter().filter(|(key, _)| key.ends_with(":number_temp"));
+    assert_eq!(temporary.map(|(_, count)| count.as_str()).collect::<Vec<_>>(), ["1"]);
+    store_more(&mut client, "temporary", 60, 30_000);
+    client.ask("get more29999\r\n", "END\r\n");
+    client.ask("lru temp_ttl -1\r\n", "OK\r\n");
+    store_more(&mut client, "again", 60, 1);
+    let items = stats(&mut client, " items");
+    assert!(items.keys().all(|key| !key.ends_with(":number_temp")), "shown only while it is on");
+}
+
 #[test]
 fn the_crawler_is_off_until_it_is_enabled() {
     let _turn = together();

@@ -37,7 +37,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
         into.add("lru_crawler_starts", &totals.crawler_rounds);
     }
     if lru_maintainer {
-        into.add("lru_maintainer_juggles", &0);
+        into.add("lru_maintainer_juggles", &totals.background_slices);
     }
     into.add("malloc_fails", &0);
     watchers(into, turn);
@@ -156,7 +156,7 @@ fn index(into: &mut dyn Sink, totals: &Totals) {
     );
 }
 
-/// A page is moved in one go, under its shard's lock: nothing is ever found busy half way.
+/// Pages are emptied in slices, one in a shard at a time.
 fn page_mover(into: &mut dyn Sink, totals: &Totals) {
     add_all(
         into,
@@ -164,13 +164,16 @@ fn page_mover(into: &mut dyn Sink, totals: &Totals) {
             ("slab_reassign_rescues", totals.rescues),
             ("slab_reassign_chunk_rescues", totals.chunk_rescues),
             ("slab_reassign_inline_reclaim", 0),
-            ("slab_reassign_busy_items", 0),
+            ("slab_reassign_busy_items", totals.drains_stopped),
             ("slab_reassign_busy_deletes", 0),
             ("slab_reassign_busy_nomem", 0),
         ],
     );
     into.add("slab_reassign_last_busy_status", &"none");
-    add_all(into, &[("slab_reassign_running", 0), ("slabs_moved", totals.slabs_moved)]);
+    add_all(
+        into,
+        &[("slab_reassign_running", totals.draining), ("slabs_moved", totals.slabs_moved)],
+    );
 }
 
 fn watchers(into: &mut dyn Sink, turn: &Turn<'_>) {
@@ -219,8 +222,8 @@ fn content(into: &mut dyn Sink, totals: &Totals, lru_maintainer: bool) {
             into,
             &[
                 ("moves_to_cold", 0),
-                ("moves_to_warm", 0),
-                ("moves_within_lru", 0),
+                ("moves_to_warm", totals.promotions),
+                ("moves_within_lru", totals.second_chances),
                 ("direct_reclaims", totals.direct_reclaims),
                 ("lru_bumps_dropped", 0),
             ],

@@ -1,7 +1,7 @@
 //! `stats items`: items by slab class (stats, section 3).
 //!
-//! There are no LRU lists. Items stand in one queue, as they do in memcached with `lru mode flat`,
-//! where all of them are in COLD.
+//! There are no LRU lists. All items are shown as memcached shows them with `lru mode flat`, in COLD, but
+//! for temporary ones. What the small queue hands on to the main one counts as moved to WARM.
 #![forbid(unsafe_code)]
 
 use super::{Sink, add_class};
@@ -48,8 +48,8 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
         if lru_maintainer {
             add(&[
                 ("moves_to_cold", 0),
-                ("moves_to_warm", 0),
-                ("moves_within_lru", 0),
+                ("moves_to_warm", class.promotions),
+                ("moves_within_lru", class.second_chances),
                 ("direct_reclaims", class.direct_reclaims),
                 ("hits_to_hot", 0),
                 ("hits_to_warm", 0),
