@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cli", &["limits"]),
     ("config", &["cli", "server", "session", "store", "watch", "limits", "clock", "metrics"]),
     ("lib", &[]),
-    ("bin", &["buf", "limits", "clock", "metrics", "protocol"]),
+    ("bin", &["cli", "config", "store", "buf", "limits", "clock", "metrics", "protocol"]),
 ];
 
 /// The only files with unsafe code: memory of items, and their index.

@@ -1,6 +1,7 @@
 //! The command line, checked.
 #![forbid(unsafe_code)]
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,9 +13,11 @@ use crate::convert::Conversion;
 use crate::fill::Filling;
 use crate::formats::{FORMATS, Format};
 use crate::generate::{self, PRESETS, Preset, Recipe};
+use crate::lookaside::Ttls;
 use crate::popularity::{Popularity, Zipf};
-use crate::replay::{Manner, Ttls};
+use crate::replay::Manner;
 use crate::report::Look;
+use crate::simulate::{self, Simulation};
 use crate::sizes::Sizes;
 use crate::trace::Form;
 
@@ -31,6 +34,17 @@ pub enum Task {
     Replay {
         /// How.
         manner: Manner,
+        /// The trace.
+        path: PathBuf,
+        /// Requests of it at most.
+        limit: usize,
+        /// How the figures are shown.
+        look: Look,
+    },
+    /// Send a trace to a store in this process.
+    Simulate {
+        /// How.
+        simulation: Simulation,
         /// The trace.
         path: PathBuf,
         /// Requests of it at most.
@@ -79,7 +93,7 @@ fn command() -> Command {
     Command::new("nuthatch-trace")
         .about("Makes and converts traces of requests, and replays them on a cache server")
         .subcommand_required(true)
-        .subcommands([generate(), convert(), info(), replay(), fill()])
+        .subcommands([generate(), convert(), info(), replay(), simulate(), fill()])
 }
 
 fn generate() -> Command {
@@ -177,6 +191,31 @@ fn replay() -> Command {
         ])
 }
 
+fn simulate() -> Command {
+    Command::new("simulate")
+        .about(
+            "Does the same with the daemon's store in this process, in the time of the trace; \
+            behind -- follow options of the daemon",
+        )
+        .arg(file("The trace; - for standard input"))
+        .args([
+            option("memory-mb", "N", "The daemon's -m [64]").value_parser(number(1, 1 << 20)),
+            option("limit", "N", "Requests at most").value_parser(number(0, u64::MAX)),
+            option("windows", "N", "Equal parts that have a hit ratio of their own [2]")
+                .value_parser(number(1, 10_000)),
+            switch("ttl", "Values get the trace's TTLs"),
+            switch("json", "Report as JSON"),
+        ])
+        .arg(
+            Arg::new("options")
+                .value_name("OPTION")
+                .num_args(0..)
+                .last(true)
+                .value_parser(value_parser!(OsString))
+                .help("Options of the daemon"),
+        )
+}
+
 fn fill() -> Command {
     Command::new("fill")
         .about("Sets fresh keys of one size on an empty server until the first eviction")
@@ -237,7 +276,13 @@ fn task_from(matches: &ArgMatches) -> Result<Task, String> {
         "replay" => Ok(Task::Replay {
             manner: manner(&given),
             path: given.file()?,
-            limit: usize::try_from(given.number("limit", u64::MAX)).unwrap_or(usize::MAX),
+            limit: given.limit(),
+            look: given.look(),
+        }),
+        "simulate" => Ok(Task::Simulate {
+            simulation: simulation(&given)?,
+            path: given.file()?,
+            limit: given.limit(),
             look: given.look(),
         }),
         _ => Ok(Task::Fill(filling(&given), given.look())),
@@ -275,6 +320,14 @@ impl Given<'_> {
 
     fn file(&self) -> Result<PathBuf, String> {
         self.path("file").cloned().ok_or_else(|| "a file is needed".into())
+    }
+
+    fn limit(&self) -> usize {
+        usize::try_from(self.number("limit", u64::MAX)).unwrap_or(usize::MAX)
+    }
+
+    fn ttls(&self) -> Ttls {
+        if self.0.get_flag("ttl") { Ttls::Sent } else { Ttls::Ignored }
     }
 
     fn look(&self) -> Look {
@@ -346,10 +399,20 @@ fn manner(given: &Given<'_>) -> Manner {
         server: given.server(),
         batch: given.number("batch", 32) as usize,
         pace: Some(given.real("pace", 0.0)).filter(|pace| *pace > 0.0),
-        ttls: if given.0.get_flag("ttl") { Ttls::Sent } else { Ttls::Ignored },
+        ttls: given.ttls(),
         warmup: given.number("warmup", 0),
         windows: given.number("windows", 2),
     }
+}
+
+fn simulation(given: &Given<'_>) -> Result<Simulation, String> {
+    let arguments = given.0.get_many("options").unwrap_or_default().cloned();
+    let arguments: Vec<OsString> = arguments.collect();
+    Ok(Simulation {
+        options: simulate::options(given.number("memory-mb", 64), &arguments)?,
+        ttls: given.ttls(),
+        windows: given.number("windows", 2),
+    })
 }
 
 fn filling(given: &Given<'_>) -> Filling {
@@ -452,6 +515,8 @@ mod tests {
             "convert - --format nope",
             "replay t --server 10.0.0.1:1",
             "replay t --pace NaN",
+            "simulate t --memory-mb 1",
+            "simulate t -- -f 0",
             "fill",
         ] {
             assert!(task_of(bad).is_err(), "{bad}");
@@ -465,6 +530,13 @@ mod tests {
         assert!(matches!(task_of("convert - --format arc"), Ok(Task::Convert(..))));
         assert!(matches!(task_of("info t --json"), Ok(Task::Info(_, Look::Json))));
         assert!(matches!(task_of("fill --value-size 1"), Ok(Task::Fill(..))));
+        match task_of("simulate t --memory-mb 8 --ttl -- -f 1.5").unwrap() {
+            Task::Simulate { simulation, .. } => {
+                assert_eq!(simulation.options.memory_bytes, 8 << 20);
+                assert_eq!(simulation.ttls, Ttls::Sent);
+            }
+            other => panic!("{other:?}"),
+        }
         match task_of("replay t --pace 0 --ttl --server localhost:7").unwrap() {
             Task::Replay { manner, .. } => {
                 assert_eq!((manner.pace, manner.ttls), (None, Ttls::Sent));

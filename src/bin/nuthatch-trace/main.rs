@@ -1,10 +1,13 @@
-//! Traces of requests to a cache: made, converted, and replayed on a server of this machine.
+//! Traces of requests to a cache: made, converted, and replayed on a server of this machine or on a store
+//! in this process.
 //!
 //! ```text
 //! args → generate → popularity, sizes, cachebench → random
 //!        convert → formats                          trace, report, clock
 //!        info
-//!        replay, fill → client
+//!        replay → client, lookaside
+//!        simulate → lookaside, the daemon's store
+//!        fill → client
 //! ```
 //!
 //! Exit code 0: done, and all values were right; 1: a wrong value came back; 2: it could not be
@@ -23,7 +26,11 @@ mod info;
 
 mod replay;
 
+mod simulate;
+
 mod fill;
+
+mod lookaside;
 
 mod client;
 
@@ -46,6 +53,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Output, Task};
+use lookaside::Outcome;
 use report::{Look, Report};
 use trace::{Reader, Request, Writer};
 
@@ -69,12 +77,14 @@ fn run(task: &Task) -> Result<ExitCode, String> {
         }
         Task::Replay { manner, path, limit, look } => {
             // The whole trace is read first, so that reading does not slow the replay.
-            let trace = open(path).and_then(|reader| reader.take(*limit).collect());
-            let trace: Vec<Request> = trace.map_err(|error| named(path, &error))?;
+            let trace = read(path, *limit)?;
             let outcome =
                 replay::replay(manner, &trace).map_err(|error| format!("replay: {error}"))?;
-            shown(&outcome.report(), *look)?;
-            Ok(ExitCode::from(u8::from(outcome.counts.wrong > 0)))
+            judged(&outcome, *look)
+        }
+        Task::Simulate { simulation, path, limit, look } => {
+            let outcome = simulation.run(&read(path, *limit)?);
+            judged(&outcome.map_err(|error| format!("simulate: {error}"))?, *look)
         }
         Task::Fill(filling, look) => {
             let report = filling.run().map_err(|error| format!("fill: {error}"))?;
@@ -85,6 +95,16 @@ fn run(task: &Task) -> Result<ExitCode, String> {
 
 fn open(path: &Path) -> io::Result<Reader> {
     Reader::new(trace::open(path)?)
+}
+
+fn read(path: &Path, limit: usize) -> Result<Vec<Request>, String> {
+    let trace = open(path).and_then(|reader| reader.take(limit).collect());
+    trace.map_err(|error| named(path, &error))
+}
+
+fn judged(outcome: &Outcome, look: Look) -> Result<ExitCode, String> {
+    shown(&outcome.report(), look)?;
+    Ok(ExitCode::from(u8::from(outcome.counts.wrong > 0)))
 }
 
 fn shown(report: &Report, look: Look) -> Result<ExitCode, String> {

@@ -9,12 +9,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use ahash::{AHashMap, AHashSet};
+use ahash::AHashSet;
 
-use crate::client::{Client, Found, Stats, Stored, resident_bytes};
+use crate::client::{Client, Found, Stored, resident_bytes};
 use crate::clock;
-use crate::random::mix;
-use crate::report::{Figure, Report, ratio};
+use crate::lookaside::{Counts, Outcome, TTL_MAX_SECS, Truth, Ttls, Windows, head};
 use crate::trace::{Op, Request, key_text};
 
 /// How a trace is replayed.
@@ -34,70 +33,6 @@ pub struct Manner {
     pub windows: u64,
 }
 
-/// What becomes of a trace's TTLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ttls {
-    /// Nothing expires.
-    Ignored,
-    /// Sent, divided by the pace.
-    Sent,
-}
-
-/// What was counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Reads.
-    pub gets: u64,
-    /// Reads that found something.
-    pub hits: u64,
-    /// Writes, those after misses included.
-    pub sets: u64,
-    /// Writes that the server refused.
-    pub refused: u64,
-    /// Deletions.
-    pub deletes: u64,
-    /// Hits with another value than was set last.
-    pub wrong: u64,
-    /// Bytes of values asked for.
-    pub get_bytes: u64,
-    /// Bytes of values found.
-    pub hit_bytes: u64,
-}
-
-/// What a replay found.
-pub struct Outcome {
-    /// Over the whole trace.
-    pub counts: Counts,
-    windows: Vec<f64>,
-    time: Duration,
-    stats: Stats,
-    rss: Option<u64>,
-}
-
-impl Outcome {
-    /// The figures.
-    pub fn report(&self) -> Report {
-        let counts = &self.counts;
-        let mut report = vec![
-            ("gets", Figure::Count(counts.gets)),
-            ("hits", Figure::Count(counts.hits)),
-            ("misses", Figure::Count(counts.gets - counts.hits)),
-            ("hit_ratio", Figure::Number(ratio(counts.hits, counts.gets))),
-            ("byte_hit_ratio", Figure::Number(ratio(counts.hit_bytes, counts.get_bytes))),
-            ("window_hit_ratios", Figure::Numbers(self.windows.clone())),
-            ("sets", Figure::Count(counts.sets)),
-            ("sets_refused", Figure::Count(counts.refused)),
-            ("deletes", Figure::Count(counts.deletes)),
-            ("wrong_values", Figure::Count(counts.wrong)),
-            ("seconds", Figure::Number(self.time.as_secs_f64())),
-        ];
-        let counters = COUNTERS.iter().filter_map(|name| Some((*name, self.stats.find(name)?)));
-        report.extend(counters.map(|(name, count)| (name, Figure::Count(count))));
-        report.extend(self.rss.map(|rss| ("rss_bytes", Figure::Count(rss))));
-        report
-    }
-}
-
 /// Replays a trace.
 ///
 /// # Errors
@@ -106,13 +41,11 @@ impl Outcome {
 pub fn replay(manner: &Manner, trace: &[Request]) -> io::Result<Outcome> {
     let mut replayer = Replayer::new(manner)?;
     let start = clock::now();
-    let window = (trace.len() as u64 / manner.windows).max(1);
-    let (mut windows, mut before) = (Vec::new(), Counts::default());
+    let mut windows = Windows::new(trace.len(), manner.windows);
     for (index, request) in (0u64..).zip(trace) {
-        if index > 0 && index % window == 0 && (windows.len() as u64) + 1 < manner.windows {
+        if windows.ends_before(index) {
             replayer.flush()?;
-            windows.push(hit_ratio(&before, &replayer.counts));
-            before = replayer.counts;
+            windows.end(&replayer.counts);
         }
         replayer.await_due(request, start)?;
         replayer.push(*request, index >= manner.warmup)?;
@@ -120,14 +53,13 @@ pub fn replay(manner: &Manner, trace: &[Request]) -> io::Result<Outcome> {
     replayer.flush()?;
     // The sets for what the last batch missed.
     replayer.flush()?;
-    windows.push(hit_ratio(&before, &replayer.counts));
+    windows.end(&replayer.counts);
+    let time = clock::now() - start;
     let stats = replayer.client.stats()?;
-    let rss = stats.find("pid").and_then(resident_bytes);
-    Ok(Outcome { counts: replayer.counts, windows, time: clock::now() - start, stats, rss })
-}
-
-fn hit_ratio(before: &Counts, after: &Counts) -> f64 {
-    ratio(after.hits - before.hits, after.gets - before.gets)
+    let counters = COUNTERS.iter().filter_map(|name| Some((*name, stats.find(name)?)));
+    let rss = stats.find("pid").and_then(resident_bytes).map(|rss| ("rss_bytes", rss));
+    let counters = counters.chain(rss).collect();
+    Ok(Outcome { counts: replayer.counts, windows, time, counters })
 }
 
 /// A replay on its way.
@@ -142,8 +74,7 @@ struct Replayer<'a> {
     asked_bytes: usize,
     /// Sets for misses, queued ahead of the batch, by whether they count.
     pending_sets: Vec<bool>,
-    /// The length of what was last set for each key.
-    stored: AHashMap<u64, u32>,
+    truth: Truth,
     key: Vec<u8>,
 }
 
@@ -157,7 +88,7 @@ impl Replayer<'_> {
             in_batch: AHashSet::new(),
             asked_bytes: 0,
             pending_sets: Vec::new(),
-            stored: AHashMap::new(),
+            truth: Truth::default(),
             key: Vec::new(),
         })
     }
@@ -206,7 +137,7 @@ impl Replayer<'_> {
         key_text(request.key, request.key_size, &mut self.key);
         let len = request.value_size as usize;
         self.client.queue_set(&self.key, self.manner.ttl(request.ttl), len, head(request.key));
-        self.stored.insert(request.key, request.value_size);
+        self.truth.note_set(request);
     }
 
     /// Sends what is queued, reads all answers, and queues the sets for what was missed.
@@ -240,21 +171,14 @@ impl Replayer<'_> {
     }
 
     fn read_get(&mut self, request: &Request, counted: bool) -> io::Result<()> {
-        let bytes = u64::from(request.value_size);
         let (hit, right) = match self.client.read_get()? {
             Found::Miss => (false, true),
-            Found::Hit(value) => {
-                let len = self.stored.get(&request.key).map(|len| *len as usize);
-                (true, len == Some(value.len()) && is_value(value, request.key))
-            }
+            Found::Hit(value) => (true, self.truth.is(request.key, value)),
         };
         // A wrong value is one before counting starts, too.
         self.counts.wrong += u64::from(!right);
         if counted {
-            self.counts.gets += 1;
-            self.counts.get_bytes += bytes;
-            self.counts.hits += u64::from(hit);
-            self.counts.hit_bytes += if hit { bytes } else { 0 };
+            self.counts.count_get(request.value_size, hit);
         }
         if !hit {
             self.queue_set(request);
@@ -276,16 +200,6 @@ impl Manner {
     }
 }
 
-/// The eight bytes that a key's values repeat; none is a control character.
-fn head(key: u64) -> [u8; 8] {
-    (mix(key) | 0x2020_2020_2020_2020).to_le_bytes()
-}
-
-fn is_value(value: &[u8], key: u64) -> bool {
-    let head = head(key);
-    value.chunks(head.len()).all(|part| part == &head[..part.len()])
-}
-
 /// What is shown of a server's counters, where it has them.
 const COUNTERS: &[&str] = &[
     "evictions",
@@ -305,9 +219,6 @@ const ASKED_MAX_BYTES: usize = 64 << 10;
 
 /// Shorter waits are left out: a batch would have a request or two.
 const PATIENCE: Duration = Duration::from_millis(1);
-
-/// Thirty days: an exptime above it is a date.
-const TTL_MAX_SECS: u32 = 60 * 60 * 24 * 30;
 
 #[cfg(test)]
 mod tests {
@@ -363,8 +274,7 @@ mod tests {
             replay(&manner, trace).unwrap()
         });
         assert_eq!(outcome.counts, want);
-        assert_eq!(outcome.windows.len(), 2);
-        assert_eq!(outcome.stats.find("evictions"), Some(7));
+        assert_eq!(outcome.counters, [("evictions", 7)]);
     }
 
     const GET: Request =
@@ -424,13 +334,5 @@ mod tests {
         assert_eq!(ttl(Ttls::Sent, Some(1.0), 0), 0);
         assert_eq!(ttl(Ttls::Sent, Some(1e6), 1), 1);
         assert_eq!(ttl(Ttls::Sent, None, 40_000_000), 2_592_000);
-    }
-
-    #[test]
-    fn values_are_compared_to_their_last_byte() {
-        let value = [head(5), head(5)].concat();
-        assert!(is_value(&value, 5) && is_value(&value[..11], 5) && is_value(b"", 5));
-        assert!(!is_value(&value, 6));
-        assert!(!is_value(&[&value[..15], b"\0"].concat(), 5));
     }
 }
