@@ -58,7 +58,7 @@ fn temporary_items_go_last() {
     store_more(&mut client, "canary", 45, 1);
     store_more(&mut client, "more", 0, 30_000);
     let value = "v".repeat(1_000);
-    client.ask("get canary0\r\n", &format!("VALUE canary0 0 1000\r\n{value}\r\nEND\r\n"));
+    client.ask("get canary0\r\n", format!("VALUE canary0 0 1000\r\n{value}\r\nEND\r\n"));
     let items = stats(&mut client, " items");
     let temporary = items.iter().filter(|(key, _)| key.ends_with(":number_temp"));
     assert_eq!(temporary.map(|(_, count)| count.as_str()).collect::<Vec<_>>(), ["1"]);
