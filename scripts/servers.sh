@@ -64,6 +64,9 @@ stop_server() {
     pids[$1]=
 }
 
+# Resident bytes of server $1, which runs. Not asked of the server: not every one tells its pid.
+resident_bytes() { awk '/^VmRSS:/ { print $2 * 1024 }' "/proc/${pids[$1]}/status"; }
+
 stop_servers() {
     local i
     for i in "${!pids[@]}"; do stop_server "$i"; done
