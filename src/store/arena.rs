@@ -169,6 +169,12 @@ impl Arena {
         self.pool.lock().limit as usize
     }
 
+    /// The share of one of so many shards in the pages: all of them together have every page.
+    pub(super) fn share_of(&self, shard: usize, shards: usize) -> usize {
+        let pages = self.limit_pages();
+        pages / shards + usize::from(shard < pages % shards)
+    }
+
     pub(super) fn taken_pages(&self) -> usize {
         self.pool.lock().taken as usize
     }

@@ -37,16 +37,16 @@ impl Store {
 
     /// Moves the shares toward each other. Pages above a share are given up by `maintain`.
     pub(super) fn even_out(&self) {
-        let share = self.arena.limit_pages() / self.shards.len();
+        let share_of = |number| self.arena.share_of(number, self.shards.len());
         let mut returned = 0;
-        for shard in &self.shards {
-            let mut shard = shard.lock();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let (mut shard, share) = (shard.lock(), share_of(number));
             let part = shard.pages_max.saturating_sub(share).div_ceil(RETURN_PART);
             shard.pages_max -= part;
             returned += part;
         }
-        for shard in &self.shards {
-            let mut shard = shard.lock();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let (mut shard, share) = (shard.lock(), share_of(number));
             let part = share.saturating_sub(shard.pages_max).min(returned);
             shard.pages_max += part;
             returned -= part;

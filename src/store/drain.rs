@@ -23,6 +23,9 @@ pub(super) const ITEMS_PER_BACKGROUND_SLICE: usize = 64;
 /// that stores and deletes in turn do not send pages to and fro.
 const SLACK_KEPT_TIMES_2: usize = 5;
 
+/// Of what a shard has, one part in so many goes back each second at the most if no class needs it.
+const SLACK_RETURN_PART: usize = 64;
+
 /// Who gets a page that is being drained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recipient {
@@ -94,8 +97,8 @@ impl Shard {
         self.drain_items(usize::MAX, Room::Found, now) == Progress::Done
     }
 
-    /// Begins to drain a page that this shard has above its share; once a second one that its class does
-    /// not need. False: there is none, or nothing can go.
+    /// Begins to drain a page that this shard has above its share, or one that its class does not need, of
+    /// which there are a few a second. False: there is none, or nothing can go.
     pub(super) fn begin_background_drain(&mut self, now: Secs) -> bool {
         if self.pages_held > self.pages_max {
             if let Some(class) = self.slack_class()
@@ -106,14 +109,19 @@ impl Shard {
             let givers = if self.settings.evictions { self.givers(None) } else { Vec::new() };
             return givers.into_iter().any(|giver| self.begin_drain(giver, Recipient::Arena));
         }
-        if self.slack_looked == now.0 || !self.settings.automove || !self.slab.has_slack() {
+        if self.slack_second != now.0 {
+            self.slack_second = now.0;
+            self.slack_left = self.pages_held.div_ceil(SLACK_RETURN_PART);
+        }
+        if self.slack_left == 0 || !self.settings.automove || !self.slab.has_slack() {
             return false;
         }
-        self.slack_looked = now.0;
         let kept = |class| SLACK_KEPT_TIMES_2 * self.slab.per_page(class);
         let mut classes = self.slab.sizes().all();
         let slack = classes.find(|&class| 2 * self.slab.free_chunks(class) > kept(class));
-        slack.is_some_and(|class| self.begin_drain(class, Recipient::Arena))
+        let begun = slack.is_some_and(|class| self.begin_drain(class, Recipient::Arena));
+        self.slack_left = if begun { self.slack_left - 1 } else { 0 };
+        begun
     }
 
     /// Leaves what is in the page that is being drained where it is.

@@ -221,7 +221,7 @@ impl Store {
                     temporary_ttl: options.temporary_ttl,
                     hub: hub.clone(),
                 };
-                let share = arena.limit_pages() / shape.shards;
+                let share = arena.share_of(number, shape.shards);
                 let shard = Shard::new(settings, arena.clone(), &sizes, hasher.clone(), share)?;
                 Some(CachePadded::new(Mutex::new(shard)))
             })
@@ -497,9 +497,8 @@ impl Store {
             return false;
         }
         self.limit_bytes.store(bytes, Relaxed);
-        let share = self.arena.limit_pages() / self.shards.len();
-        for shard in &self.shards {
-            shard.lock().pages_max = share;
+        for (number, shard) in self.shards.iter().enumerate() {
+            shard.lock().pages_max = self.arena.share_of(number, self.shards.len());
         }
         self.swept.store(0, Relaxed);
         true

@@ -95,8 +95,10 @@ pub(super) struct Shard {
     pub(super) live_from: u32,
     /// Where the search for expired items goes on.
     pub(super) sweep: super::expire::Cursor,
-    /// The second in which a page that its class does not need was last looked for.
-    pub(super) slack_looked: u32,
+    /// The second in which pages that no class needs were last looked for, and how many more may go back
+    /// in it.
+    pub(super) slack_second: u32,
+    pub(super) slack_left: usize,
 }
 
 impl Shard {
@@ -134,7 +136,8 @@ impl Shard {
             lead: 0,
             live_from: 0,
             sweep: super::expire::Cursor::default(),
-            slack_looked: 0,
+            slack_second: 0,
+            slack_left: 0,
             settings,
         })
     }
