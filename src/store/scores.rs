@@ -25,11 +25,11 @@ const SHARE_MIN: f32 = 0.1;
 const SHARE_MAX: f32 = 0.6;
 
 /// How far one decision moves the share.
-const SHARE_STEP: f32 = 0.02;
+const SHARE_STEP: f32 = 0.04;
 
 /// The small queue grows when its ghosts are hit more than so many times as often as those of the main
 /// queue: what it loses comes back to the main queue at the next store, so that it loses less.
-const SMALL_BIAS: f32 = 5.0;
+const SMALL_BIAS: f32 = 8.0;
 
 /// Hits, of both queues, that a decision about the share wants, and pages that the main queues have
 /// evicted since the last one: before they evict, their ghosts can tell nothing.
