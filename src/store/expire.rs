@@ -164,12 +164,22 @@ impl Shard {
     /// the pages. False when there is nothing to do.
     pub(super) fn shrink_index(&mut self) -> bool {
         let merged = (0..BUCKETS_PER_SLICE)
-            .take_while(|_| self.index.wants_shrinking() && self.index.shrink())
+            .take_while(|_| self.index.wants_shrinking() && self.merge_buckets())
             .count();
         while let Some(page) = self.index.take_unused_page() {
             self.give_page(page);
         }
         merged > 0
+    }
+
+    /// Makes one bucket of two. False: that takes a spill bucket, and there is neither one nor a page.
+    fn merge_buckets(&mut self) -> bool {
+        if self.index.shrink() {
+            return true;
+        }
+        let Some(page) = self.take_page() else { return false };
+        self.index.add_spill_page(page);
+        self.index.shrink()
     }
 
     /// Does one slice of a sweep. False when the sweep has come to its end.

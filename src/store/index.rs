@@ -8,13 +8,15 @@
 //! bucket, 64 B    | 12 tags, 1 B each | next u32 | 12 references, 4 B each |
 //! ```
 //!
-//! A bucket that is full goes on in a spill bucket (`next`). The index grows when it holds more
-//! than 8.5 items a bucket, spill buckets counted, so that it costs at most 64/8.5 = 7.5 B an
-//! item once it has outgrown its first page.
+//! A bucket that is full goes on in a spill bucket (`next`). When an item leaves such a chain the last
+//! one takes its slot, so that all buckets but the last are full and none is in the chain for nothing.
+//! The index grows when it holds more than 8.5 items a bucket, spill buckets counted, so that it costs
+//! at most 64/8.5 = 7.5 B an item once it has outgrown its first page.
 //!
 //! Bits of a hash: the lowest 8 choose the shard, the upper 8 are the tag, what lies between
 //! chooses the bucket. A slot keeps the tag only; to split a bucket its items are hashed anew.
 
+mod spill;
 mod walk;
 
 #[cfg(test)]
@@ -24,6 +26,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::arena::{Arena, PageId, Ref};
+use spill::Spills;
 pub(super) use walk::position;
 
 /// Items a bucket, times two, above which the index grows: 8.5 of 12.
@@ -38,7 +41,8 @@ const SLOTS: usize = 12;
 #[repr(C, align(64))]
 struct Bucket {
     tags: [u8; SLOTS],
-    /// Spill bucket that goes on, plus one; 0 for none. In a free spill bucket: the next free one.
+    /// Spill bucket that goes on, plus one; 0 for none. In a free spill bucket: the next free one of
+    /// its page.
     next: u32,
     refs: [Ref; SLOTS],
 }
@@ -46,7 +50,7 @@ struct Bucket {
 const BUCKET_BYTES: usize = size_of::<Bucket>();
 const _: () = assert!(BUCKET_BYTES == 64);
 
-/// A place in the index: where a slot is.
+/// A place in the index: where an item is until another is added or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
     at: Place,
@@ -65,14 +69,11 @@ enum Place {
 pub(super) struct Index {
     arena: Arc<Arena>,
     main: Vec<PageId>,
-    spill: Vec<PageId>,
+    spill: Spills,
     /// Buckets in use: `1 << level` plus `split`.
     level: u32,
     split: u32,
     items: usize,
-    spill_used: u32,
-    /// Head of the free spill buckets, plus one.
-    spill_free: u32,
     /// Logarithm of the buckets in a page.
     page_shift: u32,
 }
@@ -84,15 +85,13 @@ impl Index {
         let mut index = Index {
             arena,
             main: Vec::new(),
-            spill: Vec::new(),
+            spill: Spills::default(),
             level: page_shift,
             split: 0,
             items: 0,
-            spill_used: 0,
-            spill_free: 0,
             page_shift,
         };
-        index.add_page(page, false);
+        index.add_main_page(page);
         index
     }
 
@@ -134,20 +133,19 @@ impl Index {
 
     /// Takes the reference in `slot` away.
     pub(super) fn remove(&mut self, slot: Slot, hash: u64) {
-        let bucket = self.bucket_mut(slot.at);
-        bucket.refs[slot.slot] = Ref::NONE;
-        bucket.tags[slot.slot] = 0;
         self.items -= 1;
-        if let Place::Spill(spill) = slot.at
-            && self.bucket(slot.at).is_empty()
-        {
-            self.unchain(self.bucket_of(hash), spill);
+        let Slot { at, slot } = slot;
+        let next = self.bucket(at).next;
+        if next == 0 && matches!(at, Place::Main(_)) {
+            self.bucket_mut(at).clear(slot);
+        } else {
+            self.fill_from_last(at, slot, self.bucket_of(hash));
         }
     }
 
     /// Whether there are more items than buckets for them.
     pub(super) fn wants_growth(&self) -> bool {
-        self.items * 2 > (self.buckets() + self.spill_used as usize) * LOAD_TIMES_2
+        self.items * 2 > (self.buckets() + self.spill.used()) * LOAD_TIMES_2
     }
 
     /// Whether the next bucket needs a page first ([`Index::add_main_page`]).
@@ -156,11 +154,11 @@ impl Index {
     }
 
     pub(super) fn add_main_page(&mut self, page: PageId) {
-        self.add_page(page, false);
-    }
-
-    pub(super) fn add_spill_page(&mut self, page: PageId) {
-        self.add_page(page, true);
+        let first = (self.main.len() as u32) << self.page_shift;
+        self.main.push(page);
+        for bucket in first..first + (1 << self.page_shift) {
+            *self.bucket_mut(Place::Main(bucket)) = Bucket::EMPTY;
+        }
     }
 
     /// Splits one bucket; `hash_of` gives the hash of an item that the index holds. Needs a free
@@ -184,9 +182,7 @@ impl Index {
                     self.merge_back(old, new);
                     return false;
                 }
-                let bucket = self.bucket_mut(at);
-                bucket.refs[slot] = Ref::NONE;
-                bucket.tags[slot] = 0;
+                self.bucket_mut(at).clear(slot);
             }
             if next == 0 {
                 break;
@@ -204,9 +200,8 @@ impl Index {
 
     /// Whether there are far fewer items than buckets for them.
     pub(super) fn wants_shrinking(&self) -> bool {
-        let is_least = self.buckets() == 1 << self.page_shift;
-        !is_least
-            && self.items * 2 * SLACK < (self.buckets() + self.spill_used as usize) * LOAD_TIMES_2
+        !self.is_least()
+            && self.items * 2 * SLACK < (self.buckets() + self.spill.used()) * LOAD_TIMES_2
     }
 
     /// Undoes the last split. False, and nothing changed, when the two buckets hold more than one
@@ -218,9 +213,8 @@ impl Index {
             (self.level, self.split)
         };
         let (low, high) = (split - 1, (1 << level) + split - 1);
-        let free_spills = (self.spill.len() << self.page_shift) - self.spill_used as usize;
         let count = self.count(low) + self.count(high);
-        if count.div_ceil(SLOTS) > 1 + free_spills {
+        if count.div_ceil(SLOTS) > 1 + self.spill.free() {
             return false;
         }
         (self.level, self.split) = (level, split - 1);
@@ -230,12 +224,8 @@ impl Index {
 
     /// Takes out a page that no bucket in use lies in.
     pub(super) fn take_unused_page(&mut self) -> Option<PageId> {
-        if self.spill_used == 0 && !self.spill.is_empty() {
-            self.spill_free = 0;
-            return self.spill.pop().inspect(|_| self.free_spills_again());
-        }
         let needed = self.buckets().div_ceil(1 << self.page_shift);
-        if self.main.len() > needed { self.main.pop() } else { None }
+        if self.main.len() > needed { self.main.pop() } else { self.take_unused_spill_page() }
     }
 
     pub(super) fn items(&self) -> usize {
@@ -247,9 +237,13 @@ impl Index {
         (1 << self.level) + self.split as usize
     }
 
+    fn is_least(&self) -> bool {
+        self.buckets() == 1 << self.page_shift
+    }
+
     /// Pages that the index holds.
     pub(super) fn pages(&self) -> usize {
-        self.main.len() + self.spill.len()
+        self.main.len() + self.spill.pages()
     }
 
     /// Every reference with the bucket that it is found in (for validation).
@@ -335,23 +329,47 @@ impl Index {
         }
     }
 
-    /// Takes an empty spill bucket out of the chain that begins at `main`.
-    fn unchain(&mut self, main: u32, spill: u32) {
-        let after = self.bucket(Place::Spill(spill)).next;
-        let mut at = Place::Main(main);
-        loop {
-            let next = self.bucket(at).next;
-            debug_assert_ne!(next, 0, "the spill bucket is in this chain");
-            if next == 0 {
-                return;
-            }
-            if next == spill + 1 {
-                self.bucket_mut(at).next = after;
-                self.give_spill(spill);
-                return;
-            }
-            at = Place::Spill(next - 1);
+    /// Fills the slot of an item that leaves the chain of `main`, which has spill buckets, with the last
+    /// item behind it, and frees the bucket that this empties.
+    fn fill_from_last(&mut self, at: Place, slot: usize, main: u32) {
+        let (mut before, mut last) = (None, at);
+        while let Some(next) = self.after(last) {
+            (before, last) = (Some(last), next);
         }
+        let bucket = self.bucket_mut(last);
+        let moved = bucket.refs.iter().rposition(|item| item.is_some());
+        debug_assert!(moved.is_some(), "the last bucket of a chain holds something");
+        let moved = moved.unwrap_or(0);
+        let (tag, item) = (bucket.tags[moved], bucket.refs[moved]);
+        bucket.clear(moved);
+        let is_empty = bucket.is_empty();
+        if (last, moved) != (at, slot) {
+            let bucket = self.bucket_mut(at);
+            (bucket.tags[slot], bucket.refs[slot]) = (tag, item);
+        }
+        if let Place::Spill(spill) = last
+            && is_empty
+        {
+            // Where the item was in the last bucket itself, the one before has yet to be found.
+            let before = before.unwrap_or_else(|| self.before(main, last));
+            self.bucket_mut(before).next = 0;
+            self.give_spill(spill);
+        }
+    }
+
+    /// The bucket that goes on in `next`, in the chain of `main`.
+    fn before(&self, main: u32, next: Place) -> Place {
+        let mut at = Place::Main(main);
+        while let Some(after) = self.after(at).filter(|&after| after != next) {
+            at = after;
+        }
+        debug_assert_eq!(self.after(at), Some(next));
+        at
+    }
+
+    /// The spill bucket that `at` goes on in.
+    fn after(&self, at: Place) -> Option<Place> {
+        self.bucket(at).next.checked_sub(1).map(Place::Spill)
     }
 
     /// Items in a bucket and its spill buckets.
@@ -368,45 +386,6 @@ impl Index {
         }
     }
 
-    /// Lists all spill buckets as free; none is in use.
-    fn free_spills_again(&mut self) {
-        let count = (self.spill.len() as u32) << self.page_shift;
-        self.spill_used = count;
-        (0..count).rev().for_each(|spill| self.give_spill(spill));
-    }
-
-    fn take_spill(&mut self) -> Option<u32> {
-        let spill = self.spill_free.checked_sub(1)?;
-        self.spill_free = self.bucket(Place::Spill(spill)).next;
-        *self.bucket_mut(Place::Spill(spill)) = Bucket::EMPTY;
-        self.spill_used += 1;
-        Some(spill)
-    }
-
-    fn give_spill(&mut self, spill: u32) {
-        let next = self.spill_free;
-        *self.bucket_mut(Place::Spill(spill)) = Bucket { next, ..Bucket::EMPTY };
-        self.spill_free = spill + 1;
-        self.spill_used -= 1;
-    }
-
-    fn add_page(&mut self, page: PageId, is_spill: bool) {
-        if !is_spill {
-            let first = (self.main.len() as u32) << self.page_shift;
-            self.main.push(page);
-            for bucket in first..first + (1 << self.page_shift) {
-                *self.bucket_mut(Place::Main(bucket)) = Bucket::EMPTY;
-            }
-            return;
-        }
-        let first = (self.spill.len() as u32) << self.page_shift;
-        self.spill.push(page);
-        self.spill_used += 1 << self.page_shift;
-        for spill in (first..first + (1 << self.page_shift)).rev() {
-            self.give_spill(spill);
-        }
-    }
-
     fn bucket(&self, at: Place) -> &Bucket {
         // SAFETY: the address is that of a bucket in a page that this index owns, written when
         // the page was added; `&self` means that nobody holds a `&mut` to it.
@@ -420,11 +399,11 @@ impl Index {
     }
 
     fn address(&self, at: Place) -> NonNull<Bucket> {
-        let (pages, number) = match at {
-            Place::Main(number) => (&self.main, number),
-            Place::Spill(number) => (&self.spill, number),
+        let page_of = |number| (number >> self.page_shift) as usize;
+        let (page, number) = match at {
+            Place::Main(number) => (self.main[page_of(number)], number),
+            Place::Spill(number) => (self.spill.page(page_of(number)), number),
         };
-        let page = pages[(number >> self.page_shift) as usize];
         let within = (number & ((1 << self.page_shift) - 1)) as usize * BUCKET_BYTES;
         self.arena.at(self.arena.page_start(page) + within, BUCKET_BYTES).cast()
     }
@@ -441,6 +420,11 @@ impl Bucket {
         let high = u64::from(u32::from_le_bytes([i, j, k, l])) ^ ((ONES >> 32) * u64::from(tag));
         let zero_bytes = |word: u64, ones: u64| word.wrapping_sub(ones) & !word & (ones << 7);
         Matches { low: zero_bytes(low, ONES), high: zero_bytes(high, ONES >> 32) }
+    }
+
+    fn clear(&mut self, slot: usize) {
+        self.refs[slot] = Ref::NONE;
+        self.tags[slot] = 0;
     }
 
     fn is_empty(&self) -> bool {

@@ -121,6 +121,7 @@ impl Shard {
     }
 
     fn validate_index(&self, linked: &HashSet<Ref>) {
+        self.index.validate();
         let mut seen = HashSet::new();
         self.index.for_each(|bucket, tag, item| {
             let hash = self.hasher.hash(self.slab.key(item));

@@ -44,6 +44,7 @@ fn check(index: &Index, present: impl Iterator<Item = u32>) {
         seen += 1;
     });
     assert_eq!(seen, count);
+    index.validate();
 }
 
 #[test]
@@ -83,6 +84,62 @@ fn shrinks_to_its_first_page_when_it_is_empty() {
     }
     assert_eq!((index.pages(), index.buckets()), (1, 256));
     assert_eq!(arena.taken_pages(), 1);
+}
+
+/// Without growth buckets have long chains. Those of four groups of buckets lie in spill pages one after
+/// the other; what the two in the middle leave goes back, and is filled before pages are added.
+#[test]
+fn spill_pages_go_back_whatever_their_place() {
+    let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
+    let mut index = Index::new(arena.clone(), arena.take().unwrap());
+    let group = |n: &u32| (hash(*n) >> 8) as usize % 256 / 64;
+    let of_group = |number| (1..=20_000).filter(move |n| group(n) == number);
+    let add = |index: &mut Index, n| {
+        while !index.insert(hash(n), Ref(n)) {
+            index.add_spill_page(arena.take().unwrap());
+        }
+    };
+    (0..4).flat_map(of_group).for_each(|n| add(&mut index, n));
+    check(&index, 1..=20_000);
+    let pages = index.pages();
+    (1..3).flat_map(of_group).for_each(|n| remove(&mut index, n));
+    check(&index, [0, 3].into_iter().flat_map(of_group));
+    while let Some(page) = index.take_unused_page() {
+        arena.give(page);
+        index.validate();
+    }
+    assert_eq!(index.pages(), pages - 2, "of {pages}");
+    (1..3).flat_map(of_group).for_each(|n| add(&mut index, n));
+    check(&index, 1..=20_000);
+    assert_eq!(index.pages(), pages);
+    (0..4).flat_map(of_group).for_each(|n| remove(&mut index, n));
+    while let Some(page) = index.take_unused_page() {
+        arena.give(page);
+    }
+    assert_eq!((index.pages(), arena.taken_pages()), (1, 1));
+    check(&index, std::iter::empty());
+}
+
+/// Chains of several buckets lose and gain items at their ends and in their midst.
+#[test]
+fn chains_have_no_gaps() {
+    let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
+    let mut index = Index::new(arena.clone(), arena.take().unwrap());
+    (0..5).for_each(|_| index.add_spill_page(arena.take().unwrap()));
+    let is_there = |n: u32, round: u32| (n * 7 + round * n / 5).is_multiple_of(3);
+    for round in 0..12 {
+        for n in 1..=12_000 {
+            match (round > 0 && is_there(n, round - 1), is_there(n, round)) {
+                (false, true) => assert!(index.insert(hash(n), Ref(n))),
+                (true, false) => remove(&mut index, n),
+                _ => {}
+            }
+            if n % 1000 == 0 {
+                index.validate();
+            }
+        }
+        check(&index, (1..=12_000).filter(|n| is_there(*n, round)));
+    }
 }
 
 #[test]
