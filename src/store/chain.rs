@@ -12,6 +12,12 @@ use super::item::{Chunk, HEADER_BYTES, Header, Mark};
 use super::shard::{Payload, Shard};
 use crate::clock::Secs;
 
+#[cfg(test)]
+thread_local! {
+    /// Links that walks along chains have passed.
+    static LINKS_WALKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// An item that is being made.
 #[derive(Debug)]
 pub(super) struct Growing {
@@ -65,7 +71,7 @@ impl Shard {
     pub(super) fn extend(&mut self, growing: &mut Growing, now: Secs) -> bool {
         let Some(link) = self.alloc(growing.class, now) else { return false };
         let len = growing.missing_bytes.min(self.slab.chunk_bytes(growing.class) - HEADER_BYTES);
-        self.slab.chunk(link).make_link(growing.item, len);
+        self.slab.chunk(link).make_link(growing.item, growing.last, len);
         if growing.last.is_some() {
             self.slab.chunk(growing.last).set_next(link);
         } else {
@@ -112,24 +118,25 @@ impl Shard {
         }
     }
 
-    /// Makes `item` the owner of the links of its chain.
+    /// Makes `item` the owner of the links of its chain: all of them, which takes as long as freeing
+    /// them would.
     pub(super) fn own_links(&self, item: Ref) {
         for link in self.links(self.slab.chunk(item).chain()) {
             link.set_owner(item);
         }
     }
 
-    /// Makes `to`, which holds the same bytes, take the place of the link `from`.
-    pub(super) fn replace_link(&self, from: Ref, to: Ref) {
-        let owner = self.slab.chunk(self.slab.chunk(from).owner());
-        if owner.chain() == from {
-            owner.set_chain(to);
-            return;
+    /// Makes `to`, which holds the same bytes, take the place of a link. Its chain is not walked.
+    pub(super) fn replace_link(&self, to: Ref) {
+        let link = self.slab.chunk(to);
+        let (prev, next) = (link.prev(), link.next());
+        if prev.is_some() {
+            self.slab.chunk(prev).set_next(to);
+        } else {
+            self.slab.chunk(link.owner()).set_chain(to);
         }
-        let before = self.links(owner.chain()).find(|link| link.next() == from);
-        debug_assert!(before.is_some(), "a link is in its owner's chain");
-        if let Some(before) = before {
-            before.set_next(to);
+        if next.is_some() {
+            self.slab.chunk(next).set_prev(to);
         }
     }
 
@@ -182,6 +189,8 @@ impl Shard {
         let mut at = first;
         std::iter::from_fn(move || {
             let link = at.is_some().then(|| self.slab.chunk(at))?;
+            #[cfg(test)]
+            LINKS_WALKED.set(LINKS_WALKED.get() + 1);
             at = link.next();
             Some(link)
         })
@@ -217,5 +226,75 @@ impl<P: Iterator<Item = Chunk>> Writer<'_, P> {
             self.room = later;
             bytes = &bytes[part..];
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LINKS_WALKED;
+    use crate::clock::Secs;
+    use crate::store::drain::{ITEMS_PER_SLICE, Recipient};
+    use crate::store::item::Mark;
+    use crate::store::validate::validate;
+    use crate::store::{Meta, Options, Store, Terms};
+
+    const NOW: Secs = Secs(100);
+    const VALUE_BYTES: usize = 1 << 20;
+
+    /// The links of a large value move without a walk along their chain, and the value stays as it is.
+    #[test]
+    fn a_page_of_links_is_emptied_without_a_walk() {
+        let options = Options {
+            memory_bytes: 8 << 20,
+            item_size_max: VALUE_BYTES + 1000,
+            growth_factor: 1.25,
+            chunk_space_min: 48,
+            evictions: true,
+            cas: true,
+            large_pages: false,
+            crawler: true,
+            automove: true,
+            temporary_ttl: None,
+            track_sizes: false,
+            threads: 1,
+        };
+        let store = Store::new(&options).expect("memory");
+        let value: Vec<u8> = (0..VALUE_BYTES).map(|at| (at ^ at >> 10) as u8).collect();
+        let (key, room) = (store.key(b"large"), store.key(b"room"));
+        for key in [&room, &key] {
+            store.store(&Terms::default(), key, Meta::default(), &value, NOW).expect("room");
+        }
+        store.delete(&room, None, NOW).expect("it is there");
+        let number = store.get(&key, NOW, |hit| hit.shard.settings.number).expect("it is there");
+        let (mut most_links, mut moved) = (0, 0);
+        for _page in 0..20 {
+            let mut shard = store.shard(number);
+            let (_, item) = shard.lookup(&key, NOW).expect("it is there");
+            let class = shard.slab.class_of(item);
+            assert!(shard.slab.chunk(item).has(Mark::CHAINED));
+            assert!(shard.begin_drain(class, Recipient::Arena));
+            let mut goes_on = true;
+            while goes_on {
+                let (_, first) = shard.lookup(&key, NOW).expect("it is there");
+                let rescues = shard.counters.chunk_rescues;
+                LINKS_WALKED.set(0);
+                goes_on = shard.drain_slice(ITEMS_PER_SLICE, NOW);
+                let (_, item) = shard.lookup(&key, NOW).expect("it is there");
+                // All links are told when the first chunk moves.
+                let told = if item == first { 0 } else { shard.chunk_count(item) - 1 };
+                assert_eq!(LINKS_WALKED.get(), told);
+                most_links = most_links.max(told);
+                moved += shard.counters.chunk_rescues - rescues;
+            }
+            drop(shard);
+            validate(&store);
+        }
+        assert!(moved > 200, "{moved} links moved, and at most {most_links} were told at a time");
+        let seen = store.get(&key, NOW, |hit| {
+            let mut out = Vec::new();
+            hit.copy_to(&mut out);
+            out
+        });
+        assert_eq!(seen.expect("it is there"), value);
     }
 }

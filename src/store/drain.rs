@@ -230,7 +230,7 @@ impl Shard {
         let chunk = self.slab.chunk(to);
         if chunk.kind() == Kind::Link {
             self.counters.chunk_rescues += 1;
-            self.replace_link(from, to);
+            self.replace_link(to);
         } else {
             self.counters.rescues += 1;
             self.move_in_queue(from, to);

@@ -22,10 +22,10 @@
 //!
 //! ```text
 //!  0        4        8        12       16   17    20
-//!  | next   | owner  | unused | length | 255 | 0 | data |
+//!  | next   | owner  | prev   | length | 255 | 0 | data |
 //! ```
 //!
-//! A free chunk keeps its neighbours in the free list at 0 and 4.
+//! `prev` is the link before it, none for the first. A free chunk keeps its neighbours in the free list at 0 and 4.
 //!
 //! Fields are read and written one by one, never through a reference to a whole chunk: while a
 //! value is pinned its bytes are being read without the lock, and only they.
@@ -75,6 +75,7 @@ const CAS_HIGH: usize = 18;
 
 const LINK_NEXT: usize = 0;
 const LINK_OWNER: usize = 4;
+const LINK_PREV: usize = 8;
 const FREE_NEXT: usize = 0;
 const FREE_PREV: usize = 4;
 
@@ -236,9 +237,11 @@ impl Chunk {
 
     // Links.
 
-    pub(super) fn make_link(self, owner: Ref, len: usize) {
+    /// Makes the chunk the last link of a chain, behind the link `prev`, or the first one.
+    pub(super) fn make_link(self, owner: Ref, prev: Ref, len: usize) {
         self.set_u32(LINK_NEXT, 0);
         self.set_u32(LINK_OWNER, owner.0);
+        self.set_u32(LINK_PREV, prev.0);
         self.set_u32(LENGTH, len as u32);
         self.set_u8(KIND, KIND_LINK);
         self.set_u8(BITS, 0);
@@ -246,7 +249,7 @@ impl Chunk {
 
     /// Makes the chunk neither free nor anybody's: a link without an owner.
     pub(super) fn withhold(self) {
-        self.make_link(Ref::NONE, 0);
+        self.make_link(Ref::NONE, Ref::NONE, 0);
     }
 
     pub(super) fn is_withheld(self) -> bool {
@@ -259,6 +262,14 @@ impl Chunk {
 
     pub(super) fn set_next(self, next: Ref) {
         self.set_u32(LINK_NEXT, next.0);
+    }
+
+    pub(super) fn prev(self) -> Ref {
+        Ref(self.u32_at(LINK_PREV))
+    }
+
+    pub(super) fn set_prev(self, prev: Ref) {
+        self.set_u32(LINK_PREV, prev.0);
     }
 
     pub(super) fn owner(self) -> Ref {

@@ -32,6 +32,7 @@ impl Shard {
     fn validate(&self) {
         let mut linked = HashSet::new();
         let (mut requested, mut pages) = (0, self.index.pages());
+        let (mut links, mut links_of_items) = (0, 0);
         let mut items = vec![0; self.classes.len()];
         for class in self.slab.sizes().all() {
             self.validate_queues(class);
@@ -46,9 +47,12 @@ impl Shard {
                         Kind::Link if seen.is_withheld() => {
                             assert!(self.slab.is_draining_page(page))
                         }
-                        Kind::Link => self.validate_link(chunk),
+                        Kind::Link => {
+                            self.validate_link(chunk);
+                            links += 1;
+                        }
                         Kind::Item => {
-                            self.validate_item(chunk);
+                            links_of_items += self.validate_item(chunk);
                             if seen.has(Mark::LINKED) {
                                 linked.insert(chunk);
                             }
@@ -63,6 +67,7 @@ impl Shard {
             }
             assert_eq!(free, self.slab.free_chunks(class));
         }
+        assert_eq!(links, links_of_items, "every link is in its owner's chain");
         assert_eq!(pages, self.pages_held);
         assert_eq!(requested, self.counters.bytes);
         for (class, counters) in self.classes.iter().enumerate() {
@@ -133,23 +138,30 @@ impl Shard {
         assert_eq!(self.index.items(), linked.len());
     }
 
-    fn validate_item(&self, item: Ref) {
+    /// Answers how many links the item has.
+    fn validate_item(&self, item: Ref) -> usize {
         let chunk = self.slab.chunk(item);
         let bytes: usize = self.value_pieces(item).map(<[u8]>::len).sum();
         let is_upload = !chunk.has(Mark::LINKED) && !chunk.has(Mark::PINNED);
         assert!(bytes == chunk.value_len() || (is_upload && bytes < chunk.value_len()));
         if !chunk.has(Mark::CHAINED) {
             assert!(chunk.requested_bytes() <= self.slab.chunk_bytes(self.slab.class_of(item)));
+            return 0;
         }
+        let (mut before, mut at, mut links) = (Ref::NONE, chunk.chain(), 0);
+        while at.is_some() {
+            let link = self.slab.chunk(at);
+            assert_eq!((link.kind(), link.owner(), link.prev()), (Kind::Link, item, before));
+            (before, at) = (at, link.next());
+            links += 1;
+        }
+        assert!(is_upload || self.chunk_count(item) == 1 + links);
+        links
     }
 
+    /// The chain that a link is in is checked with its item; that each is in one, by their number.
     fn validate_link(&self, link: Ref) {
-        let owner = self.slab.chunk(link).owner();
-        assert!(self.slab.chunk(owner).has(Mark::CHAINED));
-        let mut at = self.slab.chunk(owner).chain();
-        while at != link {
-            at = self.slab.chunk(at).next();
-            assert!(at.is_some(), "a link is in its owner's chain");
-        }
+        let owner = self.slab.chunk(self.slab.chunk(link).owner());
+        assert!(owner.kind() == Kind::Item && owner.has(Mark::CHAINED));
     }
 }
