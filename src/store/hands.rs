@@ -108,17 +108,33 @@ impl Shard {
         old: Option<Ref>,
         now: Secs,
     ) -> Queue {
-        let (class, chunk) = (self.slab.class_of(item), self.slab.chunk(item));
-        let ttl = chunk.expiry().0.saturating_sub(now.0);
-        let is_short = |limit| ttl <= limit && chunk.expiry() != Expiry::NEVER;
-        if self.settings.temporary_ttl.is_some_and(is_short) {
-            return Queue::Temporary;
-        }
+        let class = self.slab.class_of(item);
         let is_proven = match old {
             Some(old) => self.queue_of(old) == Queue::Main,
             None => self.ghosts.returns(hash, class, self.slab.pages(class).len()),
         };
-        if is_proven { Queue::Main } else { Queue::Small }
+        self.queue_for(item, is_proven, now)
+    }
+
+    /// An item has been stored anew in its place: its TTL may want another queue.
+    pub(super) fn choose_queue_again(&mut self, item: Ref, now: Secs) {
+        let before = self.queue_of(item);
+        let queue = self.queue_for(item, before == Queue::Main, now);
+        if queue != before {
+            self.leave_queue(item);
+            self.join_queue(item, queue);
+        }
+    }
+
+    fn queue_for(&self, item: Ref, is_proven: bool, now: Secs) -> Queue {
+        let expiry = self.slab.chunk(item).expiry();
+        let ttl = expiry.0.saturating_sub(now.0);
+        let is_short = |limit| ttl <= limit && expiry != Expiry::NEVER;
+        match self.settings.temporary_ttl {
+            Some(limit) if is_short(limit) => Queue::Temporary,
+            _ if is_proven => Queue::Main,
+            _ => Queue::Small,
+        }
     }
 
     pub(super) fn queue_of(&self, item: Ref) -> Queue {

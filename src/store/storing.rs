@@ -53,7 +53,7 @@ impl Shard {
         let header = self.header(key, meta, value.len(), terms.cas, now);
         let item = match found {
             Some((_, old)) if self.fits_in_place(old, &header) => {
-                self.overwrite(old, &header, value);
+                self.overwrite(old, &header, value, now);
                 old
             }
             _ => {
@@ -251,12 +251,13 @@ impl Shard {
     }
 
     /// Makes `old`'s chunk the new item of the same key; it keeps its standing with the hand.
-    pub(super) fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8]) {
+    pub(super) fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8], now: Secs) {
         let chunk = self.slab.chunk(old);
         let freq = chunk.freq();
         self.note_unlinked(old);
         chunk.make_item(header);
         chunk.set_freq(freq);
+        self.choose_queue_again(old, now);
         self.fill(old, 0, Payload::Bytes(value));
         self.note_linked(old);
     }

@@ -62,6 +62,9 @@ fn temporary_items_go_last() {
     let items = stats(&mut client, " items");
     let temporary = items.iter().filter(|(key, _)| key.ends_with(":number_temp"));
     assert_eq!(temporary.map(|(_, count)| count.as_str()).collect::<Vec<_>>(), ["1"]);
+    store_more(&mut client, "canary", 0, 1);
+    let items = stats(&mut client, " items");
+    assert!(items.iter().all(|(key, count)| !key.ends_with(":number_temp") || count == "0"));
     store_more(&mut client, "temporary", 60, 30_000);
     client.ask("get more29999\r\n", "END\r\n");
     client.ask("lru temp_ttl -1\r\n", "OK\r\n");

@@ -415,7 +415,7 @@ fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Option
         large_pages: false,
         crawler: true,
         automove: true,
-        temporary_ttl: None,
+        temporary_ttl: Some(10),
         track_sizes: true,
         threads: 2,
     }
