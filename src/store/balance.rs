@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 use super::Store;
+use super::drain::Recipient;
 use crate::clock::Secs;
 
 /// A shard keeps at least so many pages: for its index and for one of each of a few classes.
@@ -24,7 +25,9 @@ impl Store {
         for step in 1..count {
             let mut from = self.shard((to + step) % count);
             let is_unused = from.pages_held < from.pages_max;
-            if from.pages_max <= PAGES_KEPT || !(is_unused || from.surrender_page(now)) {
+            if from.pages_max <= PAGES_KEPT
+                || !(is_unused || from.give_up_page(Recipient::Arena, now))
+            {
                 continue;
             }
             from.pages_max -= 1;

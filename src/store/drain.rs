@@ -30,7 +30,10 @@ const SLACK_RETURN_PART: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Recipient {
     Class(ClassId),
+    /// The index, for its next buckets.
     Index,
+    /// The index, for spill buckets.
+    Spill,
     /// Nobody: it goes back to the arena.
     Arena,
 }
@@ -198,6 +201,7 @@ impl Shard {
                 self.class_mut(to).chunks_since_page = 0;
             }
             Recipient::Index => self.index.add_main_page(page),
+            Recipient::Spill => self.index.add_spill_page(page),
             Recipient::Arena => self.give_page(page),
         }
     }

@@ -36,28 +36,29 @@ impl Shard {
         chunk
     }
 
-    /// Takes a page for the index at once: one that is free, or a class's. None: no memory.
-    pub(super) fn obtain_page(&mut self, now: Secs) -> Option<PageId> {
+    /// Gets the index a page of spill buckets at once: one that is free, or a class's. False: no memory.
+    pub(super) fn obtain_spill_page(&mut self, now: Secs) -> bool {
         if let Some(page) = self.take_page() {
-            return Some(page);
+            self.index.add_spill_page(page);
+            return true;
         }
-        // This shard's share is what it was, and has room for one now.
-        if self.surrender_page(now) { self.take_page() } else { None }
+        // Not by way of the arena: a shard above its share would get nothing back from there.
+        self.give_up_page(Recipient::Spill, now)
     }
 
-    /// Gives a page back to the arena at once. False: there is none that can be emptied, or nothing may
-    /// be evicted.
-    pub(super) fn surrender_page(&mut self, now: Secs) -> bool {
-        if self.claim_drain(Recipient::Arena, now) {
+    /// Takes a page from a class at once. False: there is none that can be emptied, or nothing may be
+    /// evicted.
+    pub(super) fn give_up_page(&mut self, to: Recipient, now: Secs) -> bool {
+        if self.claim_drain(to, now) {
             return true;
         }
         if let Some(class) = self.slack_class()
-            && self.drain_now(class, Recipient::Arena, now)
+            && self.drain_now(class, to, now)
         {
             return true;
         }
         let givers = if self.settings.evictions { self.givers(None) } else { Vec::new() };
-        givers.into_iter().any(|giver| self.drain_now(giver, Recipient::Arena, now))
+        givers.into_iter().any(|giver| self.drain_now(giver, to, now))
     }
 
     /// Hands a page that nothing uses back to the arena.

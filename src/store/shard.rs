@@ -365,11 +365,10 @@ impl Shard {
             self.retire(old);
         } else {
             while !self.index.insert(key.hash, item) {
-                let Some(page) = self.obtain_page(now) else {
+                if !self.obtain_spill_page(now) {
                     self.free(item);
                     return Err(Refusal::NoMemory);
-                };
-                self.index.add_spill_page(page);
+                }
             }
             self.grow_index(now);
         }
