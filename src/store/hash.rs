@@ -14,8 +14,7 @@ impl Hasher {
         Hasher(RandomState::new())
     }
 
-    /// A hasher with a given seed, for tests that are to be repeated.
-    #[cfg(test)]
+    /// A hasher with a given seed, for tests and counts that are to be repeated.
     pub(super) fn seeded(seed: u64) -> Hasher {
         Hasher(RandomState::with_seeds(seed, !seed, seed.rotate_left(17), 0x5eed))
     }

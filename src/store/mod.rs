@@ -166,6 +166,13 @@ impl Store {
         Store::make(options, &Shape::of(options), Hasher::random(), hub)
     }
 
+    /// The same, with keys hashed by a seed that anybody can know: for `benches/`, where a count of
+    /// instructions is to be the same in every run. `tests/it/tidy.rs` keeps it out of the daemon.
+    #[doc(hidden)]
+    pub fn with_seed(options: &Options, seed: u64) -> Result<Arc<Store>, StartError> {
+        Store::of_shape(options, &Shape::of(options), Hasher::seeded(seed))
+    }
+
     /// Who watches this store.
     pub fn hub(&self) -> &Arc<Hub> {
         &self.hub
