@@ -4,7 +4,8 @@
 //! instructions list                        names of the workloads; with `socket` behind it, of
 //!                                          those that are also counted in a daemon
 //! instructions memory NAME REQUESTS        on a session and a store in this process
-//! instructions socket PATH NAME REQUESTS   on a daemon that listens on that Unix socket
+//! instructions memory-of NAME              what a daemon for it is to be given as `-m`
+//! instructions socket PORT NAME REQUESTS   on a daemon that listens there, on loopback
 //! ```
 //!
 //! In memory only what `count_from_here` calls is to be counted: the requests, executed and
@@ -20,8 +21,9 @@ mod workload;
 
 use std::error::Error;
 use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use kit::client::Client;
 use kit::script::Script;
@@ -34,10 +36,11 @@ fn main() -> ExitCode {
         ["list"] => list(|_| true),
         ["list", "socket"] => list(|workload| workload.is_in_daemon),
         ["memory", name, requests] => parsed(name, requests).and_then(in_memory),
-        ["socket", path, name, requests] => {
-            parsed(name, requests).and_then(|what| over_socket(path, what))
+        ["memory-of", name] => named(name).and_then(|workload| print(workload.memory_mb)),
+        ["socket", port, name, requests] => {
+            parsed(name, requests).and_then(|what| over_socket(port.parse()?, what))
         }
-        _ => Err("usage: list [socket] | memory NAME REQUESTS | socket PATH NAME REQUESTS".into()),
+        _ => Err("these are no words of mine; see the head of my source".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,24 +54,26 @@ fn main() -> ExitCode {
 type Done = Result<(), Box<dyn Error>>;
 
 fn list(is_wanted: impl Fn(&Workload) -> bool) -> Done {
-    let mut out = io::stdout().lock();
-    for workload in WORKLOADS.iter().filter(|workload| is_wanted(workload)) {
-        writeln!(out, "{}", workload.name)?;
-    }
-    Ok(())
+    let names = WORKLOADS.iter().filter(|workload| is_wanted(workload));
+    names.map(|workload| workload.name).try_for_each(print)
+}
+
+fn print(line: &str) -> Done {
+    Ok(writeln!(io::stdout(), "{line}")?)
 }
 
 fn parsed(name: &str, requests: &str) -> Result<(&'static Workload, usize), Box<dyn Error>> {
+    Ok((named(name)?, requests.parse()?))
+}
+
+fn named(name: &str) -> Result<&'static Workload, Box<dyn Error>> {
     let workload = WORKLOADS.iter().find(|workload| workload.name == name);
-    Ok((workload.ok_or_else(|| format!("no workload {name}"))?, requests.parse()?))
+    Ok(workload.ok_or_else(|| format!("no workload {name}"))?)
 }
 
 fn in_memory((workload, requests): (&Workload, usize)) -> Done {
     let shared = kit::shared(kit::config(&["-m", workload.memory_mb]));
-    let mut filler = Client::new(&shared);
-    if let Some(script) = workload.fill(requests) {
-        run(&mut filler, &script)?;
-    }
+    run(&mut Client::new(&shared), &workload.fill())?;
     let mut client = Client::new(&shared);
     let [warm, counted] = workload.scripts(requests);
     run(&mut client, &warm)?;
@@ -98,26 +103,27 @@ fn wrong(bytes: &[u8], answered: usize, wanted: usize) -> Box<dyn Error> {
     format!("{answered} bytes answered to {start}..., not {wanted}").into()
 }
 
-fn over_socket(path: &str, (workload, requests): (&Workload, usize)) -> Done {
-    if let Some(script) = workload.fill(requests) {
-        converse(&mut UnixStream::connect(path)?, &script)?;
-    }
-    let mut stream = UnixStream::connect(path)?;
-    for script in workload.scripts(requests) {
-        converse(&mut stream, &script)?;
-    }
-    Ok(())
-}
+/// Longer than any answer takes under callgrind.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-fn converse(stream: &mut UnixStream, script: &Script) -> Done {
+fn over_socket(port: u16, (workload, requests): (&Workload, usize)) -> Done {
+    let [warm, counted] = workload.scripts(requests);
+    // Not a Unix socket: there each answer that is taken is an event for the daemon, which comes with the
+    // next request or before it as it happens.
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     let mut answers = Vec::new();
-    for (bytes, answer_len) in script.sends() {
+    for (bytes, answer_len) in
+        [&workload.fill(), &warm, &counted].into_iter().flat_map(Script::sends)
+    {
         answers.resize(answer_len, 0);
         stream.write_all(bytes)?;
         stream.read_exact(&mut answers)?;
-        if answers.contains(&b'_') || !answers.is_ascii() {
-            return Err(wrong(bytes, 0, answer_len));
-        }
     }
-    Ok(())
+    stream.shutdown(Shutdown::Write)?;
+    match stream.read(&mut [0])? {
+        0 => Ok(()),
+        _ => Err("more was answered than should be".into()),
+    }
 }

@@ -37,6 +37,9 @@ const LARGE_LEN: usize = 100_000;
 /// Requests of a deep pipeline.
 const DEEP: usize = 50;
 
+/// Most requests of a script.
+pub const REQUESTS_MAX: usize = 20_000;
+
 /// Keys that stay: few enough that each has often been asked for when the counting begins.
 const STAY: Keys = Keys::Stay(1000);
 
@@ -88,26 +91,26 @@ pub const WORKLOADS: &[Workload] = &[
 ];
 
 impl Workload {
-    /// What is to be stored before, for two scripts of so many requests.
-    pub fn fill(&self, requests: usize) -> Option<Script> {
-        let (first, keys, value_len) = match self.keys {
-            Keys::Stay(keys) => (0, keys, self.value_len),
-            Keys::Go => (0, 2 * requests.next_multiple_of(self.depth), self.value_len),
-            // Twice what there is memory for.
+    /// What is to be stored before: the same however many requests follow.
+    pub fn fill(&self) -> Script {
+        let (first, keys) = match self.keys {
+            Keys::Stay(keys) => (0, keys),
+            Keys::Go => (0, 2 * REQUESTS_MAX),
+            // Twice what there is memory for, under numbers that no request has.
             Keys::Come => {
                 let memory_mb: usize = self.memory_mb.parse().expect("a number");
-                (1 << 30, (memory_mb << 21) / self.value_len, self.value_len)
+                (1 << 30, (memory_mb << 21) / self.value_len)
             }
         };
         let kind = if self.kind == Kind::Incr { Kind::SetNumber } else { Kind::Set };
-        let depth = if value_len > VALUE_LEN { 1 } else { DEEP };
-        // Not more than there are keys, else the last send would begin again.
-        (keys > 0).then(|| Script::new(kind, &Shape { first, keys, value_len, depth }, keys))
+        let shape = Shape { first, keys, value_len: self.value_len, depth: 1 };
+        Script::new(kind, &shape, keys)
     }
 
-    /// The script that warms up, and the one that is counted.
+    /// The script that warms up, and the one that is counted: so many requests each, a multiple of
+    /// what one send holds and at most [`REQUESTS_MAX`].
     pub fn scripts(&self, requests: usize) -> [Script; 2] {
-        let requests = requests.next_multiple_of(self.depth);
+        assert!(requests <= REQUESTS_MAX && requests.is_multiple_of(self.depth));
         [0, requests].map(|from| {
             let (first, keys) = match self.keys {
                 Keys::Stay(keys) => (0, keys),
