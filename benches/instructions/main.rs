@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 #[path = "../kit/mod.rs"]
+#[allow(dead_code, reason = "benches use other parts of it")]
 mod kit;
 mod workload;
 

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use nuthatch::clock::{Now, Secs};
+use nuthatch::clock::Now;
 use nuthatch::limits::{READ_BUF_BYTES, TURN_BYTES_MAX};
 use nuthatch::session::{Output, Session, Shared, Turn, Want};
+
+use super::NOW;
 
 /// See the module documentation.
 pub struct Client<'a> {
@@ -24,7 +26,7 @@ impl<'a> Client<'a> {
             session: Session::new(),
             out: Output::new(),
             // A time of its own, so that no second passes amid a run.
-            now: Now { secs: Secs(1000), ..shared.clock.now() },
+            now: Now { secs: NOW, ..shared.clock.now() },
             answered: 0,
         }
     }

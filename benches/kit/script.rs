@@ -1,11 +1,19 @@
 //! Requests as bytes, cut into what a client sends at a time, with the length of each answer.
 #![forbid(unsafe_code)]
 
+use std::io::Write;
+
+use super::STEP;
+
 /// Bytes of a key.
 pub const KEY_LEN: usize = 16;
 
-/// A prime: a walk over the keys in steps of it meets each once, in an order without locality.
-const STEP: usize = 1_000_003;
+/// The key of that number.
+pub fn key(number: usize) -> [u8; KEY_LEN] {
+    let mut key = *b"key-            ";
+    write!(&mut key[4..], "{number:012}").expect("a number of 12 digits");
+    key
+}
 
 /// Length of the number that `incr` counts: it never gets longer.
 const NUMBER: &str = "1000000000";
@@ -78,8 +86,8 @@ impl Script {
                 0
             };
             for _ in 0..shape.depth {
-                let key = format!("key-{:0width$}", shape.first + at, width = KEY_LEN - 4);
-                answer_len += write(kind, key.as_bytes(), shape.value_len, &mut script.bytes);
+                let key = key(shape.first + at);
+                answer_len += request(kind, &key, shape.value_len, &mut script.bytes);
                 at = (at + STEP) % shape.keys;
             }
             if kind == Kind::MultiGet {
@@ -104,7 +112,7 @@ impl Script {
 const END: &[u8] = b"END\r\n";
 
 /// Appends a request; tells how long its answer is.
-fn write(kind: Kind, key: &[u8], value_len: usize, into: &mut Vec<u8>) -> usize {
+fn request(kind: Kind, key: &[u8], value_len: usize, into: &mut Vec<u8>) -> usize {
     let mut line = |parts: &[&[u8]]| parts.iter().for_each(|part| into.extend_from_slice(part));
     let len = value_len.to_string();
     let value_line_len = "VALUE  0 \r\n".len() + key.len() + len.len() + value_len + 2;

@@ -17,6 +17,8 @@
 mod arena;
 mod arith;
 mod balance;
+#[doc(hidden)]
+pub mod bench;
 mod chain;
 mod class;
 mod counters;

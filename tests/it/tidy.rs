@@ -249,6 +249,22 @@ fn unsafe_code_is_where_it_belongs() {
     assert_none("unsafe code or a missing guard", found);
 }
 
+/// What is public for benches alone: where a name stands that nobody else may use.
+const BENCH_HOOKS: &[(&str, &str)] =
+    &[("with_seed(", "src/store/mod.rs"), ("bench::", "src/store/bench.rs")];
+
+#[test]
+fn hooks_of_benches_are_theirs() {
+    let mut found = Vec::new();
+    for source in sources(&["src"]) {
+        for (word, home) in BENCH_HOOKS.iter().filter(|(_, home)| source.path != *home) {
+            let places = places(&source, word);
+            found.extend(places.into_iter().map(|place| format!("{place} is for {home} alone")));
+        }
+    }
+    assert_none("hooks of benches used in the daemon", found);
+}
+
 #[test]
 fn one_clock() {
     let mut found = Vec::new();
