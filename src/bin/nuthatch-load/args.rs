@@ -9,13 +9,38 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use crate::client::Verify;
+use crate::codec::{Binary, Codec, Meta, Text};
 use crate::dataset::{KEYS_MAX, ValueSize};
 use crate::socket::Address;
 use crate::workload::{Answer, Distribution, Part, Recipe, Verb};
 
+/// How the server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// The classic text protocol.
+    Text,
+    /// The meta commands.
+    Meta,
+    /// The binary protocol.
+    Binary,
+}
+
+impl Protocol {
+    /// Whether there is such a request.
+    fn takes(self, part: &Part) -> bool {
+        match self {
+            Protocol::Text => Text::takes(part.verb),
+            Protocol::Meta => part.keys == 1 && Meta::takes(part.verb),
+            Protocol::Binary => part.keys == 1 && Binary::takes(part.verb),
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub struct Plan {
+    /// How the server is spoken to.
+    pub protocol: Protocol,
     /// Where the server is.
     pub server: Address,
     /// Connections.
@@ -36,13 +61,15 @@ pub struct Plan {
     pub value_size: ValueSize,
     /// The requests.
     pub recipe: Recipe,
+    /// Whether each batch gets a connection of its own.
+    pub reconnect: bool,
     /// Whether all keys are stored first.
     pub fill: bool,
     /// Requests a second of the open loop; none for the closed loop.
     pub rate: Option<f64>,
     /// How values are checked.
     pub verify: Verify,
-    /// The server's process, to read its processor time.
+    /// The server's process, to read its processor time and memory.
     pub server_pid: Option<u32>,
     /// Whether the report is JSON.
     pub json: bool,
@@ -93,6 +120,8 @@ fn command() -> Command {
             option("key-prefix", "TEXT", "What key names begin with [key:]").value_parser(prefix),
             option("value-size", "SIZE", "fixed:N or uniform:A,B bytes [fixed:100]")
                 .value_parser(value_size),
+            option("protocol", "NAME", "text, meta or binary; multigets are text's [text]")
+                .value_parser(protocol),
             option("mix", "MIX", "Weights, with :K for keys a get: get=9,set=1,get:50=2 [get]")
                 .value_parser(mix),
             option("dist", "DIST", "uniform or zipf:ALPHA [uniform]").value_parser(distribution),
@@ -100,13 +129,15 @@ fn command() -> Command {
                 .value_parser(number(0, i32::MAX as u64)),
             option("seed", "N", "Seed of all random numbers, and part of all values [1]")
                 .value_parser(number(0, u64::MAX)),
-            option("server-pid", "PID", "Report the processor time of this process")
+            option("server-pid", "PID", "Report processor time and memory of this process")
                 .value_parser(number(1, u64::from(u32::MAX))),
             option("stall", "SECS", "Silence of the server that ends the run [10]")
                 .value_parser(number(1, 3600)),
         ])
         .args([
             switch("fill", "Store all keys first, unmeasured"),
+            switch("reconnect", "Close a connection after its batch, and open another")
+                .conflicts_with("rate"),
             switch("noreply", "Sets that are not the last of their batch ask for no answer")
                 .conflicts_with("rate"),
             switch("no-verify", "Do not compare values with what they must be"),
@@ -134,7 +165,13 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
     if threads > clients {
         return Err("--threads must not exceed --clients".into());
     }
+    let protocol = matches.get_one("protocol").copied().unwrap_or(Protocol::Text);
+    let mix = matches.get_one("mix").cloned().unwrap_or_else(|| vec![GET]);
+    if !mix.iter().all(|part: &Part| protocol.takes(part)) {
+        return Err("the protocol has no such request as one of the mix".into());
+    }
     Ok(Plan {
+        protocol,
         server: address.or(path).ok_or("--server or --socket is needed")?,
         clients,
         depth: count("depth", 1),
@@ -145,15 +182,13 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
         key_prefix: matches.get_one("key-prefix").cloned().unwrap_or_else(|| "key:".to_owned()),
         value_size: matches.get_one("value-size").copied().unwrap_or(ValueSize::Fixed(100)),
         recipe: Recipe {
-            mix: matches
-                .get_one("mix")
-                .cloned()
-                .unwrap_or_else(|| vec![Part { verb: Verb::Get, keys: 1, weight: 1 }]),
+            mix,
             distribution: matches.get_one("dist").copied().unwrap_or(Distribution::Uniform),
             exptime: number("ttl").unwrap_or(0) as u32,
             set_answer: if quiet { Answer::Unwanted } else { Answer::Wanted },
             seed: number("seed").unwrap_or(1),
         },
+        reconnect: matches.get_flag("reconnect"),
         fill: matches.get_flag("fill"),
         rate: matches.get_one("rate").copied(),
         verify: if matches.get_flag("no-verify") { Verify::Keys } else { Verify::Bytes },
@@ -203,6 +238,15 @@ fn value_size(text: &str) -> Result<ValueSize, String> {
     size.ok_or_else(|| "expected fixed:N or uniform:A,B with A <= B, up to 1 GiB".into())
 }
 
+fn protocol(text: &str) -> Result<Protocol, String> {
+    match text {
+        "text" => Ok(Protocol::Text),
+        "meta" => Ok(Protocol::Meta),
+        "binary" => Ok(Protocol::Binary),
+        _ => Err("expected text, meta or binary".into()),
+    }
+}
+
 fn distribution(text: &str) -> Result<Distribution, String> {
     match text.split_once(':') {
         None if text == "uniform" => Ok(Distribution::Uniform),
@@ -239,6 +283,9 @@ fn part(text: &str) -> Result<Part, String> {
         None => Err(format!("a get takes 1 to {BATCH_KEYS_MAX} keys")),
     }
 }
+
+/// The mix that is meant where none is named.
+const GET: Part = Part { verb: Verb::Get, keys: 1, weight: 1 };
 
 /// Requests of a run that names no bound.
 const REQUESTS: u64 = 100_000;
@@ -307,6 +354,16 @@ mod tests {
         );
         for bad in ["", "get=0", "got", "set:2", "get:0", "get=x", "get=4294967295,set"] {
             assert!(mix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_protocol_is_asked_for_what_it_has() {
+        for good in ["meta --mix get=9,set", "binary --mix incr,touch", "text --mix mget:50"] {
+            assert!(Plan::of(&format!("--socket s --protocol {good}")).is_ok(), "{good}");
+        }
+        for bad in ["meta --mix incr", "binary --mix gets", "meta --mix get:2", "http"] {
+            assert!(Plan::of(&format!("--socket s --protocol {bad}")).is_err(), "{bad}");
         }
     }
 

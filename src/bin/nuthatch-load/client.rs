@@ -67,6 +67,16 @@ impl<S: Read + Write, C: Codec> Client<S, C> {
         &mut self.socket
     }
 
+    /// Goes on with another connection; nothing may be outstanding.
+    pub fn renew(&mut self, socket: S) {
+        debug_assert!(self.pending.is_empty());
+        self.socket = socket;
+        self.codec = C::default();
+        self.output.clear();
+        self.written = 0;
+        (self.input.start, self.input.end, self.input.least) = (0, 0, 1);
+    }
+
     /// Requests that wait for an answer.
     pub fn outstanding(&self) -> usize {
         self.pending.len()
@@ -179,15 +189,16 @@ impl Front<'_> {
     ) -> Option<()> {
         let request = self.pending.front_mut()?;
         match reply {
-            Reply::Value { key, bytes } if request.verb.retrieves() => {
-                match request.find(self.keys, *key, dataset, tally) {
-                    Some(_) if verify == Verify::Keys => tally.hits += 1,
-                    Some(key) if dataset.is_right(key, bytes) => tally.hits += 1,
-                    _ => tally.wrong += 1,
-                }
+            Reply::Value { .. } | Reply::Whole { .. } if !request.verb.retrieves() => return None,
+            Reply::Value { key, bytes } => {
+                let found = request.find(self.keys, *key, dataset, tally);
+                tally.value(is_right(found, bytes, dataset, verify));
                 return Some(());
             }
-            Reply::Value { .. } => return None,
+            Reply::Whole { bytes } => {
+                let found = request.find(self.keys, None, dataset, tally);
+                tally.value(is_right(found, bytes, dataset, verify));
+            }
             Reply::Done(Outcome::Error(line)) => tally.error(line),
             Reply::Done(outcome) if outcome.suits(request.verb) => {
                 if request.verb.retrieves() {
@@ -203,6 +214,11 @@ impl Front<'_> {
         self.pending.pop_front();
         Some(())
     }
+}
+
+/// Whether this is what is to be found under the key, and there is one.
+fn is_right(found: Option<u32>, value: &[u8], dataset: &Dataset, verify: Verify) -> bool {
+    found.is_some_and(|key| verify == Verify::Keys || dataset.is_right(key, value))
 }
 
 impl Pending {
@@ -291,7 +307,7 @@ const SHOWN_BYTES: usize = 60;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Text;
+    use crate::codec::{Meta, Text};
     use crate::dataset::ValueSize;
 
     /// A server that has said all it will say, some bytes a read.
@@ -336,7 +352,15 @@ mod tests {
 
     /// Asks, answers `step` bytes a read, and gives the counters or the failure.
     fn talk(requests: &[(Verb, &[u32])], reply: &[u8], step: usize) -> io::Result<Tally> {
-        let mut client: Client<Canned, Text> = Client::new(Canned { step, ..Canned::default() });
+        talk_in::<Text>(requests, reply, step)
+    }
+
+    fn talk_in<C: Codec>(
+        requests: &[(Verb, &[u32])],
+        reply: &[u8],
+        step: usize,
+    ) -> io::Result<Tally> {
+        let mut client: Client<Canned, C> = Client::new(Canned { step, ..Canned::default() });
         for (verb, keys) in requests {
             let request =
                 Request { verb: *verb, keys, version: 1, exptime: 0, answer: Answer::Wanted };
@@ -423,5 +447,23 @@ mod tests {
             let error = talk(&[(verb, &[1])], reply, 1000).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{verb:?}");
         }
+    }
+
+    #[test]
+    fn values_that_end_their_reply_are_checked_too() {
+        let value = |key| {
+            let mut out = b"VA 20\r\n".to_vec();
+            dataset().push_value(key, 9, &mut out);
+            [out, b"\r\n".to_vec()].concat()
+        };
+        let asked: [(Verb, &[u32]); 4] =
+            [(Verb::Get, &[1]), (Verb::Set, &[1]), (Verb::Get, &[2]), (Verb::Get, &[3])];
+        let reply = [value(1), b"HD\r\nEN\r\n".to_vec(), value(4)].concat();
+        for step in 1..=reply.len() {
+            let tally = talk_in::<Meta>(&asked, &reply, step).unwrap();
+            assert_eq!(counters(&tally), [4, 1, 1, 0, 0, 1], "step {step}");
+        }
+        let error = talk_in::<Meta>(&[(Verb::Set, &[1])], &value(1), 1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -2,7 +2,8 @@
 //! answered, and sends the next.
 //!
 //! Batches, rather than a window that slides, so that every server is given the same bursts
-//! whatever pieces it cuts its answers into.
+//! whatever pieces it cuts its answers into. Where connections last for one batch, the next one is
+//! made before the batch is sent, and counts into its latencies.
 #![forbid(unsafe_code)]
 
 use std::io;
@@ -14,6 +15,7 @@ use crate::client::{SocketClient, Verify};
 use crate::clock;
 use crate::codec::Codec;
 use crate::dataset::Dataset;
+use crate::socket::{Address, Socket};
 use crate::tally::Tally;
 use crate::workload::{Answer, Workload};
 
@@ -28,6 +30,8 @@ pub struct Terms<'a> {
     pub depth: usize,
     /// Whether sets inside a batch want an answer; the last request of a batch always does.
     pub set_answer: Answer,
+    /// Where each batch gets a connection of its own; none where connections last.
+    pub reconnect: Option<&'a Address>,
     /// Time from the start of the loop after which no request is sent.
     pub time: Option<Duration>,
     /// If nothing at all is heard for so long, the run has failed.
@@ -51,7 +55,8 @@ pub fn run<C: Codec>(
     register(clients, &poll)?;
     let deadline = terms.time.map(|time| clock::now() + time);
     for client in &mut *clients {
-        busy += usize::from(send_batch(client, workload, terms, deadline, &mut tally)?);
+        stop_at(deadline, workload);
+        busy += usize::from(send_batch(client, workload, terms, clock::now(), &mut tally)?);
     }
     while busy > 0 {
         wait(&mut poll, &mut events, terms.stall)?;
@@ -65,9 +70,16 @@ pub fn run<C: Codec>(
                 continue;
             }
             client.receive(terms.dataset, terms.verify, &mut tally)?;
-            if client.outstanding() == 0
-                && !send_batch(client, workload, terms, deadline, &mut tally)?
-            {
+            if client.outstanding() > 0 {
+                continue;
+            }
+            stop_at(deadline, workload);
+            let since = clock::now();
+            if let Some(address) = terms.reconnect.filter(|_| workload.left() > 0) {
+                client.renew(Socket::connect_from_anywhere(address)?);
+                poll.registry().register(client.socket(), event.token(), BOTH)?;
+            }
+            if !send_batch(client, workload, terms, since, &mut tally)? {
                 busy -= 1;
             }
         }
@@ -76,24 +88,26 @@ pub fn run<C: Codec>(
     Ok(tally)
 }
 
-/// Sends the next batch; false if there is none.
+fn stop_at(deadline: Option<Instant>, workload: &mut Workload<'_>) {
+    if deadline.is_some_and(|deadline| clock::now() >= deadline) {
+        workload.stop();
+    }
+}
+
+/// Sends the next batch, whose latencies count from `since`; false if there is none.
 fn send_batch<C: Codec>(
     client: &mut SocketClient<C>,
     workload: &mut Workload<'_>,
     terms: &Terms<'_>,
-    deadline: Option<Instant>,
+    since: Instant,
     tally: &mut Tally,
 ) -> io::Result<bool> {
-    let now = clock::now();
-    if deadline.is_some_and(|deadline| now >= deadline) {
-        workload.stop();
-    }
     let count = workload.left().min(terms.depth as u64);
     for place in 1..=count {
         let answer = if place == count { Answer::Wanted } else { terms.set_answer };
         if let Some(request) = workload.next(answer) {
             tally.requests += u64::from(request.answer == Answer::Unwanted);
-            client.ask(&request, terms.dataset, now);
+            client.ask(&request, terms.dataset, since);
         }
     }
     client.flush()?;
@@ -106,9 +120,8 @@ fn send_batch<C: Codec>(
 ///
 /// Whatever the operating system says.
 pub fn register<C: Codec>(clients: &mut [SocketClient<C>], poll: &Poll) -> io::Result<()> {
-    let interest = Interest::READABLE | Interest::WRITABLE;
     clients.iter_mut().enumerate().try_for_each(|(index, client)| {
-        poll.registry().register(client.socket(), Token(index), interest)
+        poll.registry().register(client.socket(), Token(index), BOTH)
     })
 }
 
@@ -140,6 +153,9 @@ pub fn stalled(stall: Duration) -> io::Error {
     let seconds = stall.as_secs();
     io::Error::new(io::ErrorKind::TimedOut, format!("the server said nothing for {seconds} s"))
 }
+
+/// Each connection is registered once, for all; readiness is kept by trying.
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
 /// Events taken in one turn.
 pub const EVENTS: usize = 1024;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! args → run → closed | open → client → codec → dataset
-//!                                     → tally → latency        report, server_cpu, clock
+//!                                     → tally → latency        report, server_cpu, server_memory, clock
 //! ```
 //!
 //! Every value that comes back is checked (see [`dataset`]). Exit code 0: all values were right;
@@ -35,15 +35,24 @@ mod report;
 
 mod server_cpu;
 
+mod server_memory;
+
 mod socket;
 
 mod clock;
 
 use std::process::ExitCode;
 
+use crate::args::Protocol;
+
 fn main() -> ExitCode {
     let plan = args::parse();
-    match run::run::<codec::Text>(&plan) {
+    let result = match plan.protocol {
+        Protocol::Text => run::run::<codec::Text>(&plan),
+        Protocol::Meta => run::run::<codec::Meta>(&plan),
+        Protocol::Binary => run::run::<codec::Binary>(&plan),
+    };
+    match result {
         Ok(result) => {
             let shown = report::report(&plan, &result);
             ExitCode::from(if shown.is_err() || result.tally.wrong > 0 { 1 } else { 0 })

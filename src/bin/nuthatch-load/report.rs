@@ -52,6 +52,10 @@ fn text(plan: &Plan, result: &RunResult, out: &mut impl Write) -> io::Result<()>
             cpu.total, cpu.user, cpu.system
         )?;
     }
+    if let Some((before, after)) = result.server_memory {
+        let each = after.saturating_sub(before) / plan.clients as u64;
+        writeln!(out, "server mem  {after} B resident, {each} B more for each connection")?;
+    }
     if let Some(line) = &tally.first_error {
         writeln!(out, "first error {line}")?;
     }
@@ -87,6 +91,9 @@ fn json(plan: &Plan, result: &RunResult, out: &mut impl Write) -> io::Result<()>
             ",\"server_cpu_us\":{:.4},\"server_user_us\":{:.4},\"server_system_us\":{:.4}",
             cpu.total, cpu.user, cpu.system
         )?;
+    }
+    if let Some((before, after)) = result.server_memory {
+        write!(out, ",\"server_rss_before_bytes\":{before},\"server_rss_bytes\":{after}")?;
     }
     writeln!(out, "}}")
 }

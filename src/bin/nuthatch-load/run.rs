@@ -13,6 +13,7 @@ use crate::codec::Codec;
 use crate::dataset::Dataset;
 use crate::open;
 use crate::server_cpu::CpuTime;
+use crate::server_memory;
 use crate::socket::{Socket, raise_open_files_limit};
 use crate::tally::Tally;
 use crate::workload::{Answer, Workload};
@@ -28,6 +29,8 @@ pub struct RunResult {
     pub elapsed: Duration,
     /// Processor time of the server in the measured phase, if its process id is known.
     pub server_cpu: Option<CpuTime>,
+    /// Resident bytes of the server before there was a connection, and at the end while all are open.
+    pub server_memory: Option<(u64, u64)>,
 }
 
 /// Carries out the plan.
@@ -39,6 +42,8 @@ pub struct RunResult {
 pub fn run<C: Codec>(plan: &Plan) -> io::Result<RunResult> {
     raise_open_files_limit();
     let dataset = Dataset::new(&plan.key_prefix, plan.keys, plan.value_size, plan.recipe.seed);
+    let memory = || plan.server_pid.map(server_memory::resident_bytes).transpose();
+    let memory_before = memory()?;
     let mut clients: Vec<SocketClient<C>> = (0..plan.clients)
         .map(|_| Socket::connect(&plan.server).map(Client::new))
         .collect::<io::Result<_>>()?;
@@ -46,7 +51,8 @@ pub fn run<C: Codec>(plan: &Plan) -> io::Result<RunResult> {
         fill(plan, &dataset, &mut clients)?;
     }
     let cpu_before = plan.server_pid.map(CpuTime::of_process).transpose()?;
-    let terms = Terms { time: plan.time, ..terms(plan, &dataset) };
+    let reconnect = plan.reconnect.then_some(&plan.server);
+    let terms = Terms { time: plan.time, reconnect, ..terms(plan, &dataset) };
     let start = clock::now();
     let tally = on_threads(plan, &mut clients, |thread, clients| {
         let quota = share(plan.requests_max, thread, plan.threads);
@@ -65,6 +71,7 @@ pub fn run<C: Codec>(plan: &Plan) -> io::Result<RunResult> {
         elapsed: tally.ended.map_or(Duration::ZERO, |ended| ended.duration_since(start)),
         tally,
         server_cpu: cpu_after.zip(cpu_before).map(|(after, before)| after.since(&before)),
+        server_memory: memory_before.zip(memory()?),
     })
 }
 
@@ -93,6 +100,7 @@ fn terms<'a>(plan: &Plan, dataset: &'a Dataset) -> Terms<'a> {
         verify: plan.verify,
         depth: plan.depth,
         set_answer: plan.recipe.set_answer,
+        reconnect: None,
         time: None,
         stall: plan.stall,
     }
@@ -225,6 +233,40 @@ mod tests {
         assert!(tally.unsent > 0);
         assert_eq!(tally.requests + tally.unsent, 10_000_000);
         assert!(tally.latency.percentile_ns(50.0) > 10_000_000, "half waited for 10 ms");
+    }
+
+    #[test]
+    fn each_batch_has_a_connection_of_its_own() {
+        // One connection more would find no server behind it: 4 at first, then one for each batch
+        // but those of the first four.
+        let address = serve(4 + 46, |_| ());
+        let line = format!(
+            "--server {address} --clients 4 --keys 500 --fill --reconnect --depth 2 --requests 100"
+        );
+        let tally = run::<Text>(&Plan::of(&line).unwrap()).unwrap().tally;
+        assert_eq!((tally.requests, tally.hits), (100, 100));
+    }
+
+    #[test]
+    fn open_loop_counts_the_wait_of_those_that_came_while_the_server_slept() {
+        // Each answer takes 10 ms, ten at once: of 2,000 requests a second half are too many.
+        let options = "--seconds 0.3 --rate 2000 --requests 600 --keys 10 --depth 1";
+        let address = serve(4, |_| ());
+        let line = format!("--server {address} --clients 4 --fill {options}");
+        let quick = run::<Text>(&Plan::of(&line).unwrap()).unwrap().tally;
+        assert!(quick.latency.percentile_ns(50.0) < 100_000_000);
+        let address = serve(4, |_| park());
+        let line = format!("--server {address} --clients 4 --fill {options}");
+        let slow = run::<Text>(&Plan::of(&line).unwrap()).unwrap().tally;
+        // 4 connections of 10 ms an answer do 400 a second, so that the last ones wait for most of
+        // the 0.3 s; an uncorrected latency would be 10 ms throughout.
+        assert!(slow.latency.percentile_ns(90.0) > 100_000_000);
+        assert_eq!(slow.latency.percentile_ns(100.0), slow.latency.max_ns());
+    }
+
+    /// Holds a connection up for 10 ms.
+    fn park() {
+        thread::park_timeout(Duration::from_millis(10));
     }
 
     #[test]

@@ -2,13 +2,18 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use socket2::{Domain, Protocol, Type};
 
 /// Where the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +55,38 @@ impl Socket {
         }
     }
 }
+
+impl Socket {
+    /// Connects as [`Socket::connect`] does, but over IPv4 from one of many addresses of the loopback.
+    /// One address has ports for 28,000 connections, each of which leaves its port unusable for a
+    /// second or more (TIME-WAIT): too few where a load closes more than that.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system says.
+    pub fn connect_from_anywhere(address: &Address) -> io::Result<Socket> {
+        let Address::Tcp(to @ SocketAddr::V4(_)) = address else {
+            return Socket::connect(address);
+        };
+        let socket = socket2::Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+        // The port is chosen by the connect. Chosen by the bind it would be taken from every other
+        // program on this machine, too, until the connection is forgotten.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
+        socket.bind(&source(SOURCES_USED.fetch_add(1, Relaxed)).into())?;
+        socket.connect(&SocketAddr::into(*to))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        Ok(Socket::Tcp(TcpStream::from_std(socket.into())))
+    }
+}
+
+/// The address of the loopback with this number; after 254 they come again.
+fn source(number: u32) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(127, 0, 1, 1 + (number % 254) as u8), 0))
+}
+
+/// Addresses that this process has connected from.
+static SOURCES_USED: AtomicU32 = AtomicU32::new(0);
 
 impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -100,5 +137,28 @@ impl Source for Socket {
 pub fn raise_open_files_limit() {
     if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
         let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn each_connection_is_from_the_next_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = Address::Tcp(listener.local_addr().unwrap());
+        let mut hosts = HashSet::new();
+        for _ in 0..20 {
+            let _open = Socket::connect_from_anywhere(&to).unwrap();
+            let host = listener.accept().unwrap().1.ip();
+            assert!(host.is_loopback());
+            hosts.insert(host);
+        }
+        assert_eq!(hosts.len(), 20);
+        assert_eq!(source(0), source(254));
     }
 }

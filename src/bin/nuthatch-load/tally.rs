@@ -54,6 +54,11 @@ impl Tally {
         self.ended = Some(now);
     }
 
+    /// Counts a value that came back.
+    pub fn value(&mut self, right: bool) {
+        *if right { &mut self.hits } else { &mut self.wrong } += 1;
+    }
+
     /// Counts an error reply.
     pub fn error(&mut self, line: &[u8]) {
         self.errors += 1;

@@ -1,7 +1,7 @@
 //! The classic text protocol.
 #![forbid(unsafe_code)]
 
-use crate::codec::{Codec, Decoded, Garbled, Outcome, Reply};
+use crate::codec::{Codec, Decoded, Garbled, Outcome, Reply, line};
 use crate::dataset::{Dataset, decimal};
 use crate::workload::{Answer, Request, Verb};
 
@@ -15,7 +15,7 @@ impl Codec for Text {
     fn encode(&mut self, request: &Request<'_>, dataset: &Dataset, out: &mut Vec<u8>) {
         out.extend_from_slice(name_of(request.verb));
         if request.verb == Verb::Gat {
-            push_number(u64::from(request.exptime), out);
+            line::push_number(u64::from(request.exptime), out);
         }
         for key in request.keys {
             out.push(b' ');
@@ -24,12 +24,12 @@ impl Codec for Text {
         match request.verb {
             Verb::Get | Verb::Gets | Verb::Gat | Verb::Delete => {}
             Verb::Incr | Verb::Decr => out.extend_from_slice(b" 1"),
-            Verb::Touch => push_number(u64::from(request.exptime), out),
+            Verb::Touch => line::push_number(u64::from(request.exptime), out),
             Verb::Set | Verb::Add | Verb::Replace => {
                 out.extend_from_slice(b" 0");
-                push_number(u64::from(request.exptime), out);
+                line::push_number(u64::from(request.exptime), out);
                 let len: usize = request.keys.iter().map(|key| dataset.value_len_bytes(*key)).sum();
-                push_number(len as u64, out);
+                line::push_number(len as u64, out);
             }
         }
         if request.answer == Answer::Unwanted {
@@ -45,12 +45,9 @@ impl Codec for Text {
     }
 
     fn decode<'a>(&mut self, input: &'a [u8]) -> Result<Decoded<'a>, Garbled> {
-        let Some(newline) = memchr::memchr(b'\n', input) else {
-            let fits = input.len() < LINE_MAX_BYTES;
-            return if fits { Ok(Decoded::More(input.len() + 1)) } else { Err(Garbled) };
+        let Some((line, after)) = line::first(input)? else {
+            return Ok(Decoded::More(input.len() + 1));
         };
-        let line = input[..newline].strip_suffix(b"\r").ok_or(Garbled)?;
-        let after = newline + 1;
         match line.strip_prefix(b"VALUE ") {
             Some(fields) => value(fields, input, after),
             None => Ok(Decoded::Reply(Reply::Done(outcome(line)?), after)),
@@ -63,20 +60,11 @@ fn value<'a>(fields: &'a [u8], input: &'a [u8], from: usize) -> Result<Decoded<'
     let mut words = fields.split(|byte| *byte == b' ');
     let key = words.next().ok_or(Garbled)?;
     words.next().and_then(decimal).ok_or(Garbled)?;
-    let len =
-        words.next().and_then(decimal).filter(|len| *len <= VALUE_MAX_BYTES).ok_or(Garbled)?;
+    let len = words.next().ok_or(Garbled)?;
     if let Some(unique) = words.next() {
         decimal(unique).ok_or(Garbled)?;
     }
-    let until = from + len as usize;
-    match input.get(until..until + 2) {
-        None => Ok(Decoded::More(until + 2)),
-        Some(b"\r\n") => {
-            let bytes = &input[from..until];
-            Ok(Decoded::Reply(Reply::Value { key: Some(key), bytes }, until + 2))
-        }
-        Some(_) => Err(Garbled),
-    }
+    line::block(input, from, len, |bytes| Reply::Value { key: Some(key), bytes })
 }
 
 /// Reads a line that ends a reply.
@@ -85,14 +73,9 @@ fn outcome(line: &[u8]) -> Result<Outcome<'_>, Garbled> {
         b"END" => Ok(Outcome::End),
         b"STORED" | b"DELETED" | b"TOUCHED" => Ok(Outcome::Ok),
         b"NOT_STORED" | b"NOT_FOUND" | b"EXISTS" => Ok(Outcome::Refused),
-        _ if is_error(line) => Ok(Outcome::Error(line)),
+        _ if line::is_error(line) => Ok(Outcome::Error(line)),
         _ => decimal(line).map(Outcome::Number).ok_or(Garbled),
     }
-}
-
-fn is_error(line: &[u8]) -> bool {
-    let word = line.split(|byte| *byte == b' ').next();
-    matches!(word, Some(b"ERROR" | b"CLIENT_ERROR" | b"SERVER_ERROR"))
 }
 
 fn name_of(verb: Verb) -> &'static [u8] {
@@ -100,29 +83,19 @@ fn name_of(verb: Verb) -> &'static [u8] {
     named.map_or(b"".as_slice(), |(name, _)| name.as_bytes())
 }
 
-fn push_number(number: u64, out: &mut Vec<u8>) {
-    out.push(b' ');
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// Longer than any line a server sends: a key of 250 bytes and three numbers, or an error.
-const LINE_MAX_BYTES: usize = 4096;
-
-/// The largest value that any server of this protocol takes (`-I 1024m`).
-const VALUE_MAX_BYTES: u64 = 1 << 30;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::tests::check_cuts;
     use crate::dataset::ValueSize;
 
     const STREAM: &[u8] =
         b"VALUE k:1 0 5\r\nab\r\nc\r\nVALUE k:2 7 0 18446744073709551615\r\n\r\nEND\r\n\
         STORED\r\nNOT_STORED\r\n42\r\nSERVER_ERROR out of memory\r\nERROR\r\nEND\r\n";
 
-    fn expected() -> Vec<String> {
+    fn expected() -> [Reply<'static>; 9] {
         let value = |key, bytes| Reply::Value { key: Some(key), bytes };
-        let replies: [Reply<'_>; 9] = [
+        [
             value(b"k:1", b"ab\r\nc"),
             value(b"k:2", b""),
             Reply::Done(Outcome::End),
@@ -132,45 +105,12 @@ mod tests {
             Reply::Done(Outcome::Error(b"SERVER_ERROR out of memory")),
             Reply::Done(Outcome::Error(b"ERROR")),
             Reply::Done(Outcome::End),
-        ];
-        replies.iter().map(|reply| format!("{reply:?}")).collect()
-    }
-
-    /// Feeds the pieces one after another and gives all replies.
-    fn decode_pieces(pieces: &[&[u8]]) -> Vec<String> {
-        let mut codec = Text;
-        let (mut input, mut replies) = (Vec::new(), Vec::new());
-        for piece in pieces {
-            input.extend_from_slice(piece);
-            while !input.is_empty() {
-                match codec.decode(&input).unwrap() {
-                    Decoded::More(least) => {
-                        assert!(least > input.len());
-                        break;
-                    }
-                    Decoded::Reply(reply, used) => {
-                        replies.push(format!("{reply:?}"));
-                        input.drain(..used);
-                    }
-                }
-            }
-        }
-        assert!(input.is_empty());
-        replies
+        ]
     }
 
     #[test]
-    fn replies_split_anywhere() {
-        assert_eq!(decode_pieces(&[STREAM]), expected());
-        for at in 0..STREAM.len() {
-            assert_eq!(decode_pieces(&[&STREAM[..at], &STREAM[at..]]), expected(), "at {at}");
-        }
-    }
-
-    #[test]
-    fn replies_one_byte_at_a_time() {
-        let bytes: Vec<&[u8]> = STREAM.chunks(1).collect();
-        assert_eq!(decode_pieces(&bytes), expected());
+    fn replies_however_they_are_cut() {
+        check_cuts::<Text>(STREAM, &expected());
     }
 
     #[test]
@@ -185,7 +125,7 @@ mod tests {
             b"\r\n",
             b"END \r\n",
             b"ERRORS\r\n",
-            &[b'a'; LINE_MAX_BYTES],
+            &[b'a'; line::LINE_MAX_BYTES],
         ] {
             let shown = String::from_utf8_lossy(bad);
             assert_eq!(Text.decode(bad), Err(Garbled), "{shown}");
