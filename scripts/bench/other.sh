@@ -49,8 +49,8 @@ row_set-vs-get() {
     done
 }
 
-# p99.9 in the open loop: at 70 % of what the server does in the closed one, and at 70 % of what the
-# peer does. The peer's capacity is measured with it, so it goes first.
+# The open loop: at 70 % of what the server does in the closed one, and at 70 % of what the peer does, as
+# it was measured last.
 row_latency() {
     local who=$1 pair=$2 capacity
     row_of get
@@ -59,8 +59,6 @@ row_latency() {
     measure_open latency-own "$who" "$pair" "$capacity"
     if [ "$who" = peer ]; then
         peer_capacity=$capacity
-        note latency-same p999-us peer "$pair" "$(awk '$1 == "latency-own" && $3 == "peer" { last = $5 }
-            END { print last }' "$others")"
     elif [ -n "${peer_capacity:-}" ]; then
         measure_open latency-same "$who" "$pair" "$peer_capacity"
     fi
@@ -72,13 +70,12 @@ measure_open() {
     rate=$(calc %.0f "$4 * 0.7")
     report=$(run_load "$who" --seconds "$(calc %.1f "2 * $seconds")" --clients 50 --mix get --rate "$rate")
     record "$row" "$who" "$pair" "$report"
-    note "$row" p999-us "$who" "$pair" "$(field "$report" p999_us)"
-    note "$row" unsent "$who" "$pair" "$(field "$report" unsent)"
+    note "$row" requests-not-sent "$who" "$pair" "$(field "$report" unsent)"
 }
 
 # Calls of the system for each request, all threads, unpipelined and 50 deep.
 row_syscalls() {
-    local who=$1 pair=$2
+    local who=$1 pair=$2 traced=()
     row_of get
     count_calls "$who" 1 20000 --clients 50 --mix get
     note syscalls-50-clients calls-a-request "$who" "$pair" "$calls"
@@ -89,15 +86,17 @@ row_syscalls() {
 
 # Calls of futex for each request, with two threads that meet in gets and sets.
 row_futex() {
-    local who=$1 pair=$2
+    local who=$1 pair=$2 traced
     row_of mix-9-1
-    traced=(-e trace=futex) count_calls "$who" 2 200000 --clients 50 --threads 2 --mix get=9,set=1
+    traced=(-e trace=futex)
+    count_calls "$who" 2 200000 --clients 50 --threads 2 --mix get=9,set=1
     note futex-50-clients waits-a-request "$who" "$pair" "$calls"
-    traced=(-e trace=futex) count_calls "$who" 2 2000000 --clients 20 --depth 20 --threads 2 --mix get=1,set=1
+    traced=(-e trace=futex)
+    count_calls "$who" 2 2000000 --clients 20 --depth 20 --threads 2 --mix get=1,set=1
     note futex-depth-20 waits-a-request "$who" "$pair" "$calls"
 }
 
-# Sets `calls` to the calls for each of $3 requests that a server with $2 threads makes.
+# Sets `calls` to the calls, those that `traced` says, for each of $3 requests that a server with $2 threads makes.
 count_calls() {
     local who=$1 threads=$2 requests=$3 tracer table
     shift 3
@@ -120,5 +119,3 @@ count_calls() {
 
 # Whether each thread of the server has its tracer.
 traced_all() { ! grep -q '^TracerPid:.0$' "/proc/$server_pid/task/"*/status; }
-
-traced=()

@@ -69,9 +69,8 @@ futex-50-clients waits-a-request %.6f 0.0001
 futex-depth-20 waits-a-request %.6f 0.0001
 END
     for row in latency-own latency-same; do
-        get=$(figures $row p999-us peer | median %.1f)
-        [ -z "$get" ] || other_line $row "p99.9 in us, open loop" \
-            "$(figures $row p999-us nuthatch | median %.1f)" "$get" '<=' "$get"
+        ! measured $row || other_line $row "p99.9 in the open loop, over the peer's" \
+            "$(pair_ratios 8 $row nuthatch latency-own peer | median %.2f)" '' '<=' 1.00
     done
     for row in pipe-get pipe-set; do
         ! measured $row-t2 || other_line "scaling, $row" "CPU an operation, -t 2 over -t 1" \
