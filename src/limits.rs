@@ -48,10 +48,14 @@ pub const GOES_PER_POLL: usize = 16;
 
 /// Read buffers of [`READ_BUF_BYTES`] that the connections of one worker may hold from one go to
 /// the next. With that many out, a read takes [`SMALL_READ_BYTES`] and leaves only what is unread.
-pub const BUFFERS_HELD_MAX: usize = 16;
+pub const BUFFERS_HELD_MAX: usize = 32;
 
-/// Unused read buffers that a worker keeps for the next connections.
-pub const BUFFERS_SPARE_MAX: usize = 4;
+/// Unused read buffers that a worker keeps for the next connections: as many as they may hold, since a
+/// new one costs more than the requests that come into it. Those that a second did without go.
+pub const BUFFERS_SPARE_MAX: usize = BUFFERS_HELD_MAX;
+
+/// Unused read buffers that stay however long nobody needs them.
+pub const BUFFERS_KEPT: usize = 4;
 
 /// Bytes that one read takes while [`BUFFERS_HELD_MAX`] buffers are out, and the answers that a
 /// connection without a read buffer may keep unsent when it gives way. More than a line.

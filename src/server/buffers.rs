@@ -5,7 +5,9 @@
 //! size, so that an idle connection owns nothing and a slow one little more than what it holds.
 #![forbid(unsafe_code)]
 
-use crate::limits::{BUFFERS_HELD_MAX, BUFFERS_SPARE_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
+use crate::limits::{
+    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
+};
 use crate::session::Output;
 
 /// Answer buffers that have grown beyond this many bytes are not kept for the next connection.
@@ -40,6 +42,8 @@ pub(super) struct Pool {
         reason = "the box itself is reused, so that a request allocates nothing"
     )]
     spare: Vec<Box<Buffers>>,
+    /// The fewest spare ones since [`Pool::trim`]: those at the front that nobody has needed.
+    unneeded: usize,
     /// Full-size buffers that connections hold.
     out: usize,
 }
@@ -103,7 +107,21 @@ impl Pool {
     /// Empty buffers of full size.
     pub(super) fn take(&mut self) -> Box<Buffers> {
         self.out += 1;
-        self.spare.pop().unwrap_or_else(Buffers::full_size)
+        let buffers = self.spare.pop().unwrap_or_else(Buffers::full_size);
+        self.unneeded = self.unneeded.min(self.spare.len());
+        buffers
+    }
+
+    /// Whether there is memory that [`Pool::trim`] may free.
+    pub(super) fn is_ample(&self) -> bool {
+        self.spare.len() > BUFFERS_KEPT
+    }
+
+    /// Frees what nobody has needed since the last call, but for [`BUFFERS_KEPT`].
+    pub(super) fn trim(&mut self) {
+        let excess = self.spare.len().saturating_sub(BUFFERS_KEPT);
+        self.spare.drain(..self.unneeded.min(excess));
+        self.unneeded = self.spare.len();
     }
 
     /// Full-size buffers that there are, and those of them that no connection holds.
@@ -215,5 +233,25 @@ mod tests {
         assert_eq!(pool.read_max(), SMALL_READ_BYTES);
         out.into_iter().for_each(|buffers| pool.put(buffers));
         assert_eq!((pool.out, pool.spare.len()), (0, BUFFERS_SPARE_MAX));
+    }
+
+    #[test]
+    fn buffers_that_nobody_needs_go() {
+        let mut pool = Pool::default();
+        let fill = |pool: &mut Pool, count: usize| {
+            let out: Vec<_> = (0..count).map(|_| pool.take()).collect();
+            out.into_iter().for_each(|buffers| pool.put(buffers));
+        };
+        fill(&mut pool, BUFFERS_KEPT + 5);
+        assert!(pool.is_ample());
+        pool.trim();
+        assert_eq!(pool.spare.len(), BUFFERS_KEPT + 5, "all were in use");
+        fill(&mut pool, BUFFERS_KEPT + 2);
+        pool.trim();
+        assert_eq!(pool.spare.len(), BUFFERS_KEPT + 2);
+        fill(&mut pool, 1);
+        pool.trim();
+        assert_eq!(pool.spare.len(), BUFFERS_KEPT);
+        assert!(!pool.is_ample());
     }
 }

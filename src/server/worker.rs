@@ -208,7 +208,8 @@ impl Worker {
         }
     }
 
-    /// How long the poll may wait: a server without work wakes once a second, on one thread.
+    /// How long the poll may wait: a server without work wakes once a second, on one thread, once what
+    /// its load has needed is gone.
     fn timeout(&self) -> Option<Duration> {
         let has_work = !self.ready.is_empty()
             || !self.gathers.is_empty()
@@ -219,6 +220,7 @@ impl Worker {
         }
         let ticks = self.index == 0
             || self.lingering
+            || self.pool.is_ample()
             || self.deadline.is_some()
             || (self.idle_timeout_secs > 0 && !self.conns.is_empty());
         ticks.then(|| self.shared.clock.until_tick(&self.now))
@@ -321,6 +323,9 @@ impl Worker {
         self.ticked = self.now.secs;
         if self.index == 0 && (ticked || self.maintaining) {
             self.maintain();
+        }
+        if ticked {
+            self.pool.trim();
         }
         if ticked && (self.idle_timeout_secs > 0 || self.lingering) {
             self.close_overdue();
