@@ -46,6 +46,13 @@ pub const TURN_BYTES_MAX: usize = 128 * 1024;
 /// several goes costs one poll.
 pub const GOES_PER_POLL: usize = 16;
 
+/// Connections of a worker that read before one of them is executed, and write after all of them are.
+/// Measured: 8 to 16 cost least, and what they hold fits the L2 cache.
+pub const GOES_AT_ONCE: usize = 16;
+
+/// Bytes of answers that are written before other connections have theirs.
+pub const WRITE_AT_ONCE_BYTES: usize = PINNED_VALUE_WEIGHT;
+
 /// Read buffers of [`READ_BUF_BYTES`] that the connections of one worker may hold from one go to
 /// the next. With that many out, a read takes [`SMALL_READ_BYTES`] and leaves only what is unread.
 pub const BUFFERS_HELD_MAX: usize = 32;
@@ -135,3 +142,4 @@ pub const DRAIN_SECS: u64 = 5;
 const _: () = assert!(OUTPUT_HIGH_WATER_BYTES >= 2 * COPY_VALUE_MAX);
 const _: () = assert!(LINE_LEN_MAX < READ_BUF_BYTES);
 const _: () = assert!(LINE_LEN_MAX < SMALL_READ_BYTES);
+const _: () = assert!(GOES_AT_ONCE < BUFFERS_HELD_MAX);

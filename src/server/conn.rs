@@ -1,11 +1,12 @@
 //! One client's connection: a stream, a session, and what lies between them.
 //!
-//! A connection is asked to [`go`](Conn::go) when it [can](Conn::can_go). One go is at most: one
-//! write of answers that were blocked, one read, one call of the session, one write. Whatever is
-//! left makes it go again after the others.
+//! A connection is asked to go when it [can](Conn::can_go). One go is at most: one write of answers
+//! that were blocked and one read ([`Conn::begin`]), one call of the session ([`Conn::execute`]), one
+//! write ([`Conn::end`]); other connections have theirs in between. Whatever is left makes it go again
+//! after the others.
 #![forbid(unsafe_code)]
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -14,17 +15,17 @@ use arrayvec::ArrayVec;
 use mio::event::Event;
 use mio::{Interest, Registry, Token};
 
-use super::Control;
 use super::buffers::{Buffers, Pool};
 use super::gather::{Gather, Part};
-use super::mail::Mailbox;
+use super::go::{Context, End, Go, Next};
 use super::stream::Stream;
-use crate::clock::{Now, Secs};
+use crate::clock::Secs;
 use crate::limits::{
     IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, TURN_BYTES_MAX,
+    WRITE_AT_ONCE_BYTES,
 };
-use crate::metrics::{Counter, Counters};
-use crate::session::{Output, Portion, Protocol, Session, Shared, Turn, Want};
+use crate::metrics::Counter;
+use crate::session::{Output, Portion, Protocol, Session, Turn, Want};
 use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
@@ -69,41 +70,6 @@ enum Phase {
     Closing,
     /// All is written and the peer told so; what it still sends is thrown away.
     Lingering,
-}
-
-/// What a go may use.
-pub(super) struct Context<'a> {
-    /// The connection's place in the worker's slab.
-    pub(super) index: usize,
-    /// The worker's own.
-    pub(super) mailbox: &'a Mailbox,
-    /// What connections of the worker wait for, by their places.
-    pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
-    pub(super) pool: &'a mut Pool,
-    pub(super) shared: &'a Shared,
-    pub(super) control: &'a Control,
-    /// The worker's own block.
-    pub(super) counters: &'a Counters,
-    pub(super) now: Now,
-    /// `-R`
-    pub(super) requests_per_turn: u32,
-    /// The server stops: what has been received is answered, then the connection closes.
-    pub(super) stopping: bool,
-    /// Set by a go that took as long as those of many others.
-    pub(super) was_long: bool,
-}
-
-/// Why a connection ends, for the log.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Either side has said what it had to say.
-    Done,
-    /// The socket failed.
-    Failed(io::Error),
-    /// It was silent for too long.
-    Overdue,
-    /// The session asked for more than a full buffer.
-    Overfull,
 }
 
 /// How far a write got.
@@ -203,6 +169,14 @@ impl Conn {
         }
     }
 
+    /// Puts it, at `index`, on the ready list if it can go and is not there yet.
+    pub(super) fn queue(&mut self, index: usize, ready: &mut VecDeque<usize>) {
+        if !self.queued && self.can_go() {
+            self.queued = true;
+            ready.push_back(index);
+        }
+    }
+
     /// Whether it only waits for the peer to take note of the end.
     pub(super) fn is_lingering(&self) -> bool {
         self.phase == Phase::Lingering
@@ -241,52 +215,25 @@ impl Conn {
         }
     }
 
-    /// Does a bounded amount of what there is to do; `Err` is the connection's end.
-    pub(super) fn go(&mut self, context: &mut Context<'_>) -> Result<(), End> {
+    /// Begins a go of the connection at `context.index`: writes what was blocked, reads what has come.
+    pub(super) fn begin(&mut self, context: &mut Context<'_>) -> Go {
         let mut held = self.held.take().unwrap_or_else(|| context.pool.take());
         if self.wants_input {
             held = context.pool.expand(held);
         }
-        let went = self.step(&mut held, context);
-        if went.is_err() || held.is_empty() {
-            context.pool.put(held);
-        } else if self.can_go() && !context.pool.is_tight() {
-            self.held = Some(held);
-        } else {
-            self.held = Some(context.pool.compact(held));
-        }
-        went
+        let next = match self.receive(&mut held, context) {
+            Ok(true) => Next::Execute,
+            Ok(false) => Next::End(Ok(())),
+            Err(end) => Next::End(Err(end)),
+        };
+        Go { index: context.index, held, next }
     }
 
-    fn step(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
-        if self.must_flush {
-            self.flush(&mut held.output, context)?;
-            if self.must_flush {
-                return Ok(());
-            }
-        }
-        if self.is_asking {
-            return Ok(());
-        }
-        match self.phase {
-            Phase::Open => self.converse(held, context),
-            Phase::Closing => self.finish(held, context),
-            Phase::Lingering => self.discard(held, context),
-        }
-    }
-
-    fn converse(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
-        if self.wants_input {
-            let has_news = std::mem::take(&mut self.has_news);
-            let count = if self.readable { self.read(held, context)? } else { 0 };
-            if count > 0 {
-                context.counters.add(Counter::BytesRead, count as u64);
-                self.active_at = context.now.secs;
-                self.has_spoken = true;
-            } else if !has_news {
-                return self.end_if_stopping(context);
-            }
-            self.wants_input = false;
+    /// Has the session execute what has come. Many answers are written at once, before others have
+    /// theirs, while the CPU's cache has them.
+    pub(super) fn execute(&mut self, go: &mut Go, context: &mut Context<'_>) {
+        if !go.is_to_execute() {
+            return;
         }
         let mut turn = Turn {
             now: context.now,
@@ -297,10 +244,83 @@ impl Conn {
             descriptor: self.stream.as_raw_fd(),
             wake: &|| context.mailbox.wake_for(context.index),
         };
-        let (consumed, want) =
-            self.session.advance(held.input.unread(), &mut held.output, &mut turn);
-        context.was_long = turn.was_long;
-        held.input.consume(consumed);
+        let Buffers { input, output, .. } = &mut *go.held;
+        let (consumed, want) = self.session.advance(input.unread(), output, &mut turn);
+        context.was_long |= turn.was_long;
+        input.consume(consumed);
+        go.next = if output.weight() < WRITE_AT_ONCE_BYTES {
+            Next::Answer(want)
+        } else {
+            Next::End(self.answer(want, &mut go.held, context))
+        };
+    }
+
+    /// Ends a go: writes the answers. What it has not executed waits for the next; `Err` is the
+    /// connection's end.
+    pub(super) fn end(&mut self, mut go: Go, context: &mut Context<'_>) -> Result<(), End> {
+        let went = match go.next {
+            Next::Execute => Ok(()),
+            Next::Answer(want) => self.answer(want, &mut go.held, context),
+            Next::End(went) => went,
+        };
+        match went {
+            Ok(()) => self.keep(go.held, context.pool),
+            Err(_) => context.pool.put(go.held),
+        }
+        went
+    }
+
+    /// Holds what is needed until the next go.
+    fn keep(&mut self, held: Box<Buffers>, pool: &mut Pool) {
+        if held.is_empty() {
+            pool.put(held);
+        } else if self.can_go() && !pool.is_tight() {
+            self.held = Some(held);
+        } else {
+            self.held = Some(pool.compact(held));
+        }
+    }
+
+    /// Answers whether the session is to be called.
+    fn receive(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<bool, End> {
+        if self.must_flush {
+            self.flush(&mut held.output, context)?;
+            if self.must_flush {
+                return Ok(false);
+            }
+        }
+        if self.is_asking {
+            return Ok(false);
+        }
+        match self.phase {
+            Phase::Open if self.wants_input => self.hear(held, context),
+            Phase::Open => Ok(true),
+            Phase::Closing => self.finish(held, context).map(|()| false),
+            Phase::Lingering => self.discard(held, context).map(|()| false),
+        }
+    }
+
+    /// Answers whether there is something new for the session.
+    fn hear(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<bool, End> {
+        let has_news = std::mem::take(&mut self.has_news);
+        let count = if self.readable { self.read(held, context)? } else { 0 };
+        if count > 0 {
+            context.counters.add(Counter::BytesRead, count as u64);
+            self.active_at = context.now.secs;
+            self.has_spoken = true;
+        } else if !has_news {
+            return self.end_if_stopping(context).map(|()| false);
+        }
+        self.wants_input = false;
+        Ok(true)
+    }
+
+    fn answer(
+        &mut self,
+        want: Want,
+        held: &mut Buffers,
+        context: &mut Context<'_>,
+    ) -> Result<(), End> {
         match want {
             Want::Input | Want::News => {
                 self.wants_input = true;
@@ -489,17 +509,6 @@ fn read_value(
     slices.push(IoSliceMut::new(&mut input[..input_len]));
     let result = stream.read_vectored(&mut slices);
     (value_len + input_len, value_len, result)
-}
-
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            End::Done => f.write_str("done"),
-            End::Failed(err) => err.fmt(f),
-            End::Overdue => f.write_str("silent for too long"),
-            End::Overfull => f.write_str("request does not fit the buffer"),
-        }
-    }
 }
 
 // What 100,000 idle connections cost; mio makes sockets larger in debug builds.

@@ -22,6 +22,7 @@ mod announce;
 mod buffers;
 mod conn;
 mod gather;
+mod go;
 mod listener;
 mod mail;
 mod peers;

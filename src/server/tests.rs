@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::acceptor::Acceptor;
 use super::*;
 use crate::clock::Clock;
-use crate::limits::OUTPUT_HIGH_WATER_BYTES;
+use crate::limits::{GOES_AT_ONCE, OUTPUT_HIGH_WATER_BYTES};
 use crate::metrics::{Counter, Metrics};
 use crate::session;
 use crate::store::{self, Store};
@@ -243,6 +243,38 @@ fn deep_pipeline_yields_and_keeps_order() {
     }
     sending.join().expect("sent");
     assert!(server.total(Counter::ConnYields) > 0);
+}
+
+/// More clients than go at once, with more requests each than one go takes, some of whose goes end the
+/// round: everyone gets its own answers, in order.
+#[test]
+fn clients_that_go_at_once_keep_apart() {
+    const CLIENTS: usize = 3 * GOES_AT_ONCE;
+    const ROUNDS: usize = 40;
+    let server = Server::start(&Options { threads: 1, ..options() });
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    for (n, client) in clients.iter_mut().enumerate() {
+        let key = format!("key{n}");
+        let mut requests = set(&key, &pattern(n));
+        requests.extend_from_slice(&format!("get {key} none\r\n").into_bytes().repeat(ROUNDS));
+        if n % 5 == 0 {
+            requests.extend_from_slice(b"stats settings\r\n");
+        }
+        requests.extend_from_slice(format!("delete {key}\r\nquit\r\n").as_bytes());
+        client.write_all(&requests).expect("sent");
+    }
+    for (n, client) in clients.iter_mut().enumerate() {
+        expect(client, b"STORED\r\n");
+        let want = hit(&format!("key{n}"), &pattern(n));
+        for _ in 0..ROUNDS {
+            expect(client, &want);
+        }
+        let mut rest = String::new();
+        client.read_to_string(&mut rest).expect("text to the end");
+        let last = rest.strip_suffix("DELETED\r\n").expect("the last answer");
+        assert_eq!(last.ends_with("END\r\n"), n % 5 == 0, "{last}");
+    }
+    server.until_open(0);
 }
 
 /// A client that asks for much and reads nothing holds no more than its share, harms nobody, and

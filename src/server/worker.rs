@@ -1,8 +1,8 @@
 //! One event loop and the connections that it serves.
 //!
-//! A turn: poll, read the clock, note what is ready, then let the connections of the ready list go
-//! one after the other. A connection stands in that list at most once and is closed only when it
-//! is not in it, so an entry is never stale. Nothing here blocks but the poll.
+//! A turn: poll, read the clock, note what is ready, then let the connections of the ready list go,
+//! some at a time: they read, are executed, and write. A connection stands in that list at most once
+//! and is closed only when it is not in it, so an entry is never stale. Nothing here blocks but the poll.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -13,20 +13,22 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use arrayvec::ArrayVec;
 use crossbeam::channel::Receiver;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::buffers::Pool;
-use super::conn::{Conn, Context, End};
+use super::conn::Conn;
 use super::gather::Gather;
+use super::go::{Context, End, Go};
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
 use super::udp::{Budget, Udp};
 use super::{Control, Options};
 use crate::clock::{Now, Secs};
-use crate::limits::{DRAIN_SECS, GOES_PER_POLL, TURN_BYTES_MAX};
+use crate::limits::{DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL, READ_BUF_BYTES, TURN_BYTES_MAX};
 use crate::metrics::Counter;
 use crate::session::{Portion, Protocol, Shared};
 
@@ -310,11 +312,7 @@ impl Worker {
 
     /// Puts a connection on the ready list if it can go and is not there yet.
     fn queue(&mut self, index: usize) {
-        let conn = &mut self.conns[index];
-        if !conn.queued && conn.can_go() {
-            conn.queued = true;
-            self.ready.push_back(index);
-        }
+        self.conns[index].queue(index, &mut self.ready);
     }
 
     /// What is done once a second, and the slices of work that it leaves behind.
@@ -366,36 +364,75 @@ impl Worker {
     /// times, so that a deep pipeline costs one poll. A long go ends the round, so that who comes meanwhile
     /// waits for one and not for several.
     fn serve(&mut self) {
-        for _ in 0..self.ready.len().max(GOES_PER_POLL) {
-            let Some(index) = self.ready.pop_front() else { return };
-            let conn = &mut self.conns[index];
-            conn.queued = false;
-            let mut context = Context {
-                index,
-                mailbox: &self.mailbox,
-                asked: &mut self.asked,
-                pool: &mut self.pool,
-                shared: &self.shared,
-                control: &self.control,
-                counters: self.shared.metrics.block(self.index),
-                now: self.now,
-                requests_per_turn: self.requests_per_turn,
-                stopping: self.deadline.is_some(),
-                was_long: false,
-            };
-            let went = conn.go(&mut context);
-            let was_long = context.was_long;
-            match went {
-                Ok(()) => {
-                    self.lingering |= conn.is_lingering();
-                    self.queue(index);
-                }
-                Err(end) => self.close(index, &end),
-            }
-            if was_long {
+        let mut goes_left = self.ready.len().max(GOES_PER_POLL);
+        while goes_left > 0 && !self.ready.is_empty() {
+            let count = goes_left.min(GOES_AT_ONCE).min(self.ready.len());
+            goes_left -= count;
+            if self.serve_some(count) {
                 return;
             }
         }
+    }
+
+    /// Lets the first `count` of the ready list go, all of them reading before any is executed, and
+    /// writing afterwards: the kernel's and our own code and tables are each fetched once for several.
+    /// Answers whether one of them was long; who has not been executed by then comes first next time.
+    fn serve_some(&mut self, count: usize) -> bool {
+        let mut context = Context {
+            index: 0,
+            mailbox: &self.mailbox,
+            asked: &mut self.asked,
+            pool: &mut self.pool,
+            shared: &self.shared,
+            control: &self.control,
+            counters: self.shared.metrics.block(self.index),
+            now: self.now,
+            requests_per_turn: self.requests_per_turn,
+            stopping: self.deadline.is_some(),
+            was_long: false,
+        };
+        let mut going: ArrayVec<Go, GOES_AT_ONCE> = ArrayVec::new();
+        let mut unread = 0;
+        while going.len() < count && unread < READ_BUF_BYTES {
+            let Some(index) = self.ready.pop_front() else { break };
+            let conn = &mut self.conns[index];
+            conn.queued = false;
+            context.index = index;
+            let go = conn.begin(&mut context);
+            unread += go.unread_len();
+            going.push(go);
+        }
+        for go in &mut going {
+            context.index = go.index;
+            self.conns[go.index].execute(go, &mut context);
+            if context.was_long {
+                break;
+            }
+        }
+        let mut first: ArrayVec<usize, GOES_AT_ONCE> = ArrayVec::new();
+        let mut ended: ArrayVec<(usize, End), GOES_AT_ONCE> = ArrayVec::new();
+        for go in going {
+            let (index, is_first) = (go.index, go.is_to_execute());
+            let conn = &mut self.conns[index];
+            context.index = index;
+            match conn.end(go, &mut context) {
+                Ok(()) if is_first => first.push(index),
+                Ok(()) => {
+                    self.lingering |= conn.is_lingering();
+                    conn.queue(index, &mut self.ready);
+                }
+                Err(end) => ended.push((index, end)),
+            }
+        }
+        let was_long = context.was_long;
+        for index in first.into_iter().rev() {
+            self.conns[index].queued = true;
+            self.ready.push_front(index);
+        }
+        for (index, end) in ended {
+            self.close(index, &end);
+        }
+        was_long
     }
 
     /// Lets every UDP socket that has datagrams go once.

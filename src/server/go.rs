@@ -1,0 +1,91 @@
+//! One go of a connection: what it may use, how far it has come, and how it can end.
+#![forbid(unsafe_code)]
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+
+use super::Control;
+use super::buffers::{Buffers, Pool};
+use super::gather::Gather;
+use super::mail::Mailbox;
+use crate::clock::Now;
+use crate::metrics::Counters;
+use crate::session::{Shared, Want};
+
+/// What the goes of several connections may use.
+pub(super) struct Context<'a> {
+    /// The place in the worker's slab of the connection whose turn it is.
+    pub(super) index: usize,
+    /// The worker's own.
+    pub(super) mailbox: &'a Mailbox,
+    /// What connections of the worker wait for, by their places.
+    pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
+    pub(super) pool: &'a mut Pool,
+    pub(super) shared: &'a Shared,
+    pub(super) control: &'a Control,
+    /// The worker's own block.
+    pub(super) counters: &'a Counters,
+    pub(super) now: Now,
+    /// `-R`
+    pub(super) requests_per_turn: u32,
+    /// The server stops: what has been received is answered, then the connection closes.
+    pub(super) stopping: bool,
+    /// Set by a go that took as long as those of many others.
+    pub(super) was_long: bool,
+}
+
+/// A go that is under way.
+pub(super) struct Go {
+    /// The connection's place in the worker's slab.
+    pub(super) index: usize,
+    /// What it has read and is to write.
+    pub(super) held: Box<Buffers>,
+    pub(super) next: Next,
+}
+
+/// What is next in a go.
+pub(super) enum Next {
+    /// The session is to be called.
+    Execute,
+    /// It has been called: what it wants is to be done.
+    Answer(Want),
+    /// Nothing.
+    End(Result<(), End>),
+}
+
+/// Why a connection ends, for the log.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Either side has said what it had to say.
+    Done,
+    /// The socket failed.
+    Failed(io::Error),
+    /// It was silent for too long.
+    Overdue,
+    /// The session asked for more than a full buffer.
+    Overfull,
+}
+
+impl Go {
+    /// Whether the session is still to be called.
+    pub(super) fn is_to_execute(&self) -> bool {
+        matches!(self.next, Next::Execute)
+    }
+
+    /// Bytes that wait to be executed.
+    pub(super) fn unread_len(&self) -> usize {
+        self.held.input.unread().len()
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Done => f.write_str("done"),
+            End::Failed(err) => err.fmt(f),
+            End::Overdue => f.write_str("silent for too long"),
+            End::Overfull => f.write_str("request does not fit the buffer"),
+        }
+    }
+}
