@@ -1,7 +1,7 @@
 //! Making items, and the bytes of their values.
 //!
-//! A value too large for one chunk is cut into pieces of one size, as few as the largest chunks
-//! allow. The first lies with the item's header and key, each other in a link, and all of them in
+//! A value too large for one chunk is cut into pieces of one size, as few as the chunk sizes allow
+//! without waste. The first lies with the item's header and key, each other in a link, and all of them in
 //! chunks of one class: there are no leftovers that would hold pages of classes that nothing else
 //! needs. An item is made link by link, so that the lock can be let go in between; until it is
 //! linked nothing takes its chunks away.
@@ -90,11 +90,7 @@ impl Shard {
         if let Some(class) = sizes.class_for(fixed(false) + header.value_len) {
             return (class, None);
         }
-        let largest = sizes.chunk_bytes(sizes.largest());
-        let bytes = fixed(true) + header.value_len;
-        let links = (bytes - largest.min(bytes)).div_ceil(largest - HEADER_BYTES).max(1);
-        let chunk_bytes = (bytes + links * HEADER_BYTES).div_ceil(links + 1);
-        let class = sizes.class_for(chunk_bytes).unwrap_or(sizes.largest());
+        let class = sizes.class_for_pieces(header.value_len, fixed(true), HEADER_BYTES);
         let here = (sizes.chunk_bytes(class) - fixed(true)).min(header.value_len);
         (class, Some(here))
     }

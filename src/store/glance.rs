@@ -40,7 +40,7 @@ impl Store {
             here_len: None,
         };
         let bytes = header.fixed_bytes(false) + value_len;
-        self.sizes.class_for(bytes).unwrap_or(self.sizes.largest()).0
+        self.sizes.class_for(bytes).unwrap_or(self.sizes.largest_whole()).0
     }
 }
 

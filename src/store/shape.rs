@@ -9,7 +9,7 @@ use super::ghost::SET_BYTES;
 pub(super) const SMALL_PAGE_BYTES: usize = 16 * 1024;
 const MEDIUM_PAGE_BYTES: usize = 32 * 1024;
 const MEDIUM_PAGES_FROM_BYTES: usize = 32 << 20;
-const LARGE_PAGE_BYTES: usize = 64 * 1024;
+pub(super) const LARGE_PAGE_BYTES: usize = 64 * 1024;
 const LARGE_PAGES_FROM_BYTES: usize = 1 << 30;
 
 /// A shard owns so many pages, so that its classes share them well; fewer, down to the least, where

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::item::CAS_NARROW_MAX;
-use super::shape::SMALL_PAGE_BYTES;
+use super::shape::{LARGE_PAGE_BYTES, SMALL_PAGE_BYTES};
 use super::validate::{held_items, validate};
 use super::*;
 use crate::buf::Region;
@@ -80,6 +80,7 @@ impl Entry {
 #[derive(Clone, Copy)]
 struct Case {
     memory_bytes: usize,
+    page_bytes: usize,
     shards: usize,
     item_size_max: usize,
     evictions: bool,
@@ -111,7 +112,7 @@ impl Model {
     fn new(case: Case, seed: u64) -> Model {
         let options = options(case.memory_bytes, case.item_size_max, case.evictions);
         let shape = Shape {
-            page_bytes: SMALL_PAGE_BYTES,
+            page_bytes: case.page_bytes,
             shards: case.shards,
             ghost_sets: 8,
             arena_bytes: case.memory_bytes,
@@ -450,6 +451,7 @@ fn run(case: Case, salt: u64) {
 
 const TINY: Case = Case {
     memory_bytes: 12 * SMALL_PAGE_BYTES,
+    page_bytes: SMALL_PAGE_BYTES,
     shards: 1,
     item_size_max: 40_000,
     evictions: true,
@@ -479,6 +481,22 @@ fn model_of_shards_that_lend_each_other_pages() {
 #[test]
 fn model_without_evictions() {
     run(Case { evictions: false, ..TINY }, 2);
+}
+
+/// With classes for pieces alone.
+#[test]
+fn model_of_large_pages_and_large_values() {
+    run(
+        Case {
+            memory_bytes: 24 * LARGE_PAGE_BYTES,
+            page_bytes: LARGE_PAGE_BYTES,
+            value_len_max: 400_000,
+            item_size_max: 380_000,
+            keys: 100,
+            ..TINY
+        },
+        6,
+    );
 }
 
 #[test]
