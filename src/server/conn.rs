@@ -21,8 +21,8 @@ use super::go::{Context, End, Go, Next};
 use super::stream::Stream;
 use crate::clock::Secs;
 use crate::limits::{
-    IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, TURN_BYTES_MAX,
-    WRITE_AT_ONCE_BYTES,
+    IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES,
+    VALUE_BYTES_PER_GO, WRITE_AT_ONCE_BYTES,
 };
 use crate::metrics::Counter;
 use crate::session::{Output, Portion, Protocol, Session, Turn, Want};
@@ -409,14 +409,18 @@ impl Conn {
     /// 0: there was nothing to read. The end of input is an `Err`.
     fn read(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<usize, End> {
         let all_consumed = held.input.is_empty();
-        let space = held.input.space(context.pool.read_max());
+        let read_max = context.pool.read_max().min(self.session.read_max());
+        let space = held.input.space(read_max);
         if space.is_empty() {
             return Err(End::Overfull);
         }
         let (offered, value_len, result) = {
             let value_space = if all_consumed { self.session.value_space() } else { None };
             match value_space {
-                Some(value) => read_value(&mut self.stream, value, space),
+                Some((value, is_all)) => {
+                    let behind = if is_all { space } else { &mut [] };
+                    read_value(&mut self.stream, value, behind)
+                }
                 None => (space.len(), 0, self.stream.read(space)),
             }
         };
@@ -463,7 +467,7 @@ impl Conn {
             let (offered, result) = match output.plain() {
                 Some(bytes) => (bytes.len(), self.stream.write(bytes)),
                 None => {
-                    let slices = output.slices(TURN_BYTES_MAX);
+                    let slices = output.slices(VALUE_BYTES_PER_GO);
                     let offered = slices.iter().map(|slice| slice.len()).sum();
                     (offered, self.stream.write_vectored(&slices))
                 }
@@ -483,7 +487,7 @@ impl Conn {
                 return Ok(Flush::Done);
             } else if count < offered {
                 return Ok(Flush::Blocked);
-            } else if written >= TURN_BYTES_MAX {
+            } else if written >= VALUE_BYTES_PER_GO {
                 return Ok(Flush::Paused);
             }
         }
@@ -498,13 +502,13 @@ fn read_value(
     input: &mut [u8],
 ) -> (usize, usize, io::Result<usize>) {
     let mut slices: ArrayVec<IoSliceMut<'_>, { IO_SLICES_MAX + 1 }> = ArrayVec::new();
-    let mut room = TURN_BYTES_MAX;
+    let mut room = VALUE_BYTES_PER_GO;
     for slice in &mut value {
         let part = slice.len().min(room);
         room -= part;
         slices.push(IoSliceMut::new(&mut slice[..part]));
     }
-    let value_len = TURN_BYTES_MAX - room;
+    let value_len = VALUE_BYTES_PER_GO - room;
     let input_len = input.len().min(room);
     slices.push(IoSliceMut::new(&mut input[..input_len]));
     let result = stream.read_vectored(&mut slices);

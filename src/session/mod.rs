@@ -58,7 +58,7 @@ use memchr::memchr;
 
 use crate::buf;
 use crate::clock::Now;
-use crate::limits::IO_SLICES_MAX;
+use crate::limits::{IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
 use crate::metrics::Counters;
 use crate::protocol::binary::MAGIC;
 use crate::protocol::meta::Command;
@@ -145,6 +145,8 @@ pub struct Session {
     protocol: Protocol,
     /// The caller holds the beginning of a line or a packet.
     is_line_begun: bool,
+    /// Bytes of the last value that was stored, if it was large and nothing but such has come since.
+    large_len: u32,
 }
 
 // A connection has one, idle or not.
@@ -204,7 +206,7 @@ impl Session {
 
     /// The same, of a client that is to speak `protocol`.
     pub fn of(protocol: Protocol) -> Session {
-        Session { state: State::Line, protocol, is_line_begun: false }
+        Session { state: State::Line, protocol, is_line_begun: false, large_len: 0 }
     }
 
     /// Executes what `input` holds, appends the answers to `out`; tells how many bytes of `input`
@@ -215,7 +217,8 @@ impl Session {
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> (usize, Want) {
-        let mut at = 0;
+        // What is behind the last value that had not come at once.
+        let (mut at, mut behind_value) = (0, 0);
         loop {
             let rest = &input[at..];
             let step = match self.state {
@@ -225,7 +228,11 @@ impl Session {
                     Protocol::Auto => self.negotiate(rest),
                 },
                 State::Keys(retrieval) => self.keys(retrieval, rest, out, turn),
-                State::Value(_) => self.take_value(rest, out, turn),
+                State::Value(_) => {
+                    let step = self.take_value(rest, out, turn);
+                    behind_value = at + step.consumed;
+                    step
+                }
                 State::Swallow(_) => self.swallow(rest, out),
                 State::Dump(_) => self.dump(out, turn),
                 State::SkipLine => self.skip_line(rest),
@@ -236,18 +243,28 @@ impl Session {
             at += step.consumed;
             if let Some(want) = step.want {
                 self.is_line_begun = at < input.len();
+                if input.len() - behind_value >= SMALL_READ_BYTES {
+                    self.large_len = 0;
+                }
                 return (at, want);
             }
         }
     }
 
     /// While a value is arriving: the item memory for the bytes still to come, so that the socket
-    /// can be read straight into it. Only asked for when all input has been consumed.
-    pub fn value_space(&mut self) -> Option<ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>> {
+    /// can be read straight into it, and whether that is all they need. Only asked for when all input
+    /// has been consumed.
+    pub fn value_space(&mut self) -> Option<(ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>, bool)> {
         match &mut self.state {
             State::Value(arriving) => arriving.space(),
             _ => None,
         }
+    }
+
+    /// Bytes that the next read behind the unread input should take at the most: few where a large value
+    /// is expected, whose bytes had better be read straight into its item.
+    pub fn read_max(&self) -> usize {
+        if self.large_len > 0 { SMALL_READ_BYTES } else { READ_BUF_BYTES }
     }
 
     /// Takes note that `count` bytes were read into [`Session::value_space`].

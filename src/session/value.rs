@@ -6,7 +6,7 @@ use std::io::IoSliceMut;
 use arrayvec::ArrayVec;
 
 use crate::clock::Secs;
-use crate::limits::{COPY_VALUE_MAX, IO_SLICES_MAX};
+use crate::limits::{COPY_VALUE_MAX, IO_SLICES_MAX, LARGE_VALUE_BYTES};
 use crate::metrics::{Counter, Counters};
 use crate::protocol::Reply;
 use crate::protocol::binary::{Status, Tag, Verb};
@@ -114,9 +114,13 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// The memory for the bytes of the value that are still to come, if there are any.
-    pub(super) fn space(&mut self) -> Option<ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>> {
-        Some(self.upload.spare()).filter(|slices| !slices.is_empty())
+    /// The memory for the bytes of the value that are still to come, if there are any, and whether it
+    /// is all that they need.
+    pub(super) fn space(&mut self) -> Option<(ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>, bool)> {
+        let remaining = self.upload.remaining();
+        let slices = self.upload.spare();
+        let room: usize = slices.iter().map(|slice| slice.len()).sum();
+        (room > 0).then_some((slices, room == remaining))
     }
 
     pub(super) fn note_read(&mut self, count: usize) {
@@ -208,7 +212,8 @@ impl Session {
             }
         } else {
             match store.reserve(terms, &key, meta, value_len, now) {
-                Ok(upload) => {
+                Ok(mut upload) => {
+                    upload.expect(self.large_len as usize);
                     if then.counts_at_once() {
                         turn.counters.bump(Counter::CmdSet);
                         upload.count();
@@ -267,6 +272,11 @@ impl Session {
         }
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
             let Arriving { upload, terms, then, end } = *arriving;
+            self.large_len = if upload.value_len() >= LARGE_VALUE_BYTES {
+                u32::try_from(upload.value_len()).unwrap_or(u32::MAX)
+            } else {
+                0
+            };
             if !then.counts_at_once() {
                 turn.counters.bump(Counter::CmdSet);
                 upload.count();

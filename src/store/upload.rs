@@ -20,6 +20,9 @@ use crate::limits::{
     IO_SLICES_MAX, KEY_LEN_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES, UPLOADS_PART,
 };
 
+/// Links that are added under one lock, each of which may have to make room: some 20 µs.
+const LINKS_PER_LOCK: usize = 8;
+
 /// An item whose value is arriving: invisible until committed, freed when dropped.
 #[derive(Debug)]
 pub struct Upload {
@@ -39,6 +42,8 @@ pub struct Upload {
     value_len: usize,
     /// Bytes of links, charged to all uploads together.
     charged: usize,
+    /// Room is made for so many bytes at a time, if not for more.
+    ahead: usize,
     is_committed: bool,
 }
 
@@ -66,8 +71,14 @@ impl Upload {
             remaining: value_len,
             value_len,
             charged: 0,
+            ahead: UPLOAD_AHEAD_MIN_BYTES,
             is_committed: false,
         }
+    }
+
+    /// Takes note that the client has sent a value of `bytes` before: as many may be expected at once.
+    pub fn expect(&mut self, bytes: usize) {
+        self.ahead = bytes.clamp(UPLOAD_AHEAD_MIN_BYTES, UPLOAD_AHEAD_MAX_BYTES);
     }
 
     /// Bytes of the value still to come.
@@ -110,6 +121,7 @@ impl Upload {
         }
         if self.remaining > 0 {
             self.make_room(now)?;
+            self.make_expected_room(now);
         }
         Ok(taken)
     }
@@ -164,30 +176,53 @@ impl Upload {
         if self.filled < self.piece.len() || self.growing.is_complete() {
             return Ok(());
         }
+        self.make_more_room(now)
+    }
+
+    /// Sees to it that what may be expected has a place, or most of it, if there is memory.
+    fn make_expected_room(&mut self, now: Secs) {
+        let placed = self.remaining - self.growing.missing_bytes();
+        let is_enough = self.ahead == UPLOAD_AHEAD_MIN_BYTES || placed >= self.ahead / 2;
+        if !is_enough && !self.growing.is_complete() {
+            // What has a place already is refused later, if it comes to that.
+            let _made = self.make_more_room(now);
+        }
+    }
+
+    fn make_more_room(&mut self, now: Secs) -> Result<(), Refusal> {
         let come = self.value_len - self.remaining;
-        let ahead = come.clamp(UPLOAD_AHEAD_MIN_BYTES, UPLOAD_AHEAD_MAX_BYTES);
+        let ahead = come.min(UPLOAD_AHEAD_MAX_BYTES).max(self.ahead);
         let before = self.growing.missing_bytes();
-        while !self.growing.is_complete() && before - self.growing.missing_bytes() < ahead {
-            if self.store.uploads_are_full() {
-                return Err(Refusal::NoMemory);
-            }
-            let mut shard = self.store.shard(self.shard);
-            if shard.extend(&mut self.growing, now) {
-                if !self.next.is_some() {
-                    self.next = self.growing.last_link();
-                }
-                continue;
-            }
-            drop(shard);
-            if !self.store.lend(self.shard, now) {
-                return Err(Refusal::NoMemory);
-            }
+        let wanted = before - before.min(ahead);
+        let mut made = Ok(());
+        while self.growing.missing_bytes() > wanted && made.is_ok() {
+            let is_extended = !self.store.uploads_are_full()
+                && (self.extend(wanted, now) || self.store.lend(self.shard, now));
+            made = if is_extended { Ok(()) } else { Err(Refusal::NoMemory) };
         }
         let taken = before - self.growing.missing_bytes();
         self.charged += taken;
         self.store.uploading_bytes.fetch_add(taken, Relaxed);
         self.advance(0);
-        Ok(())
+        made
+    }
+
+    /// Adds links until no more than `wanted` bytes have no place, few of them under one lock. False: no
+    /// memory.
+    fn extend(&mut self, wanted: usize, now: Secs) -> bool {
+        let mut shard = self.store.shard(self.shard);
+        for _ in 0..LINKS_PER_LOCK {
+            if !shard.extend(&mut self.growing, now) {
+                return false;
+            }
+            if !self.next.is_some() {
+                self.next = self.growing.last_link();
+            }
+            if self.growing.missing_bytes() <= wanted {
+                break;
+            }
+        }
+        true
     }
 }
 

@@ -1,7 +1,9 @@
 //! Options, time, turns and the bounds on what waits.
 
 use super::*;
-use crate::limits::{COPY_VALUE_MAX, OUTPUT_HIGH_WATER_BYTES};
+use crate::limits::{
+    COPY_VALUE_MAX, LARGE_VALUE_BYTES, OUTPUT_HIGH_WATER_BYTES, READ_BUF_BYTES, SMALL_READ_BYTES,
+};
 
 #[test]
 fn options_forbid() {
@@ -233,4 +235,51 @@ fn stats_section_8() {
     for word in ["connss", "noreply", &"x".repeat(2000)] {
         client.check(&format!("stats {word}\r\n"), "ERROR\r\n");
     }
+}
+
+/// A connection that sends large values reads little at a time, so that they need not be copied, until
+/// it sends much else.
+#[test]
+fn a_sender_of_large_values_reads_little_at_a_time() {
+    let shared = shared();
+    let mut client = Client { path: Path::Item, ..Client::new(&shared) };
+    let set = |value_len: usize| {
+        format!("set a 0 0 {value_len}\r\n{}\r\n", "v".repeat(value_len)).into_bytes()
+    };
+    let large = set(LARGE_VALUE_BYTES);
+    assert_eq!(client.session.read_max(), READ_BUF_BYTES);
+    for _ in 0..3 {
+        let (head, value) = large.split_at(100);
+        client.send(head);
+        client.send(value);
+        assert_eq!(client.session.read_max(), SMALL_READ_BYTES);
+        client.send(b"get b\r\n");
+        assert_eq!(client.session.read_max(), SMALL_READ_BYTES);
+    }
+    client.send(&b"get b\r\n".repeat(SMALL_READ_BYTES / 7 + 1));
+    assert_eq!(client.session.read_max(), READ_BUF_BYTES);
+    client.send(&large);
+    assert_eq!(client.session.read_max(), SMALL_READ_BYTES);
+    let smaller = set(LARGE_VALUE_BYTES - 1);
+    client.send(&smaller);
+    assert_eq!(client.session.read_max(), READ_BUF_BYTES);
+}
+
+/// Once a large value has come, the next one of the connection gets room for as much at once; one that
+/// has sent nothing yet gets little for its announcement.
+#[test]
+fn room_is_made_for_what_may_be_expected() {
+    let shared = shared();
+    let mut client = Client::new(&shared);
+    let room = |client: &mut Client<'_>| {
+        client.send(b"set a 0 0 300000\r\nv");
+        let (slices, is_all) = client.session.value_space().expect("amid a value");
+        (slices.iter().map(|slice| slice.len()).sum::<usize>(), is_all)
+    };
+    let (first, is_all) = room(&mut client);
+    assert!(first <= 16 * 1024 && !is_all, "room for {first} bytes");
+    client.send(&[b"v".repeat(299_999).as_slice(), b"\r\n"].concat());
+    let (next, _) = room(&mut client);
+    // As many slices as one call takes: pieces are small in a small store.
+    assert!(next >= 120_000, "room for {next} bytes");
 }

@@ -165,7 +165,7 @@ impl<'a> Client<'a> {
 
     fn send_to_item(&mut self, bytes: &[u8]) -> usize {
         let mut sent = 0;
-        for slice in self.session.value_space().into_iter().flatten() {
+        for slice in self.session.value_space().into_iter().flat_map(|(slices, _)| slices) {
             let mut slice = slice;
             let part = slice.len().min(bytes.len() - sent);
             slice[..part].copy_from_slice(&bytes[sent..sent + part]);
