@@ -1,7 +1,7 @@
 //! Emptying a page so that something else can have it, in slices.
 //!
-//! What the class would evict soon goes, what is used moves to other pages of its class, where the
-//! class's own coldest items make room for it. So a move costs a class its least useful items,
+//! Where the class has free chunks in other pages, all move there. Else what it would evict soon goes, and
+//! what is used moves, as the class's own coldest items make room for it. So a move costs a class its least useful items,
 //! wherever they lie, and no request pays for more than a few of them: each one that has to make room
 //! does a slice. One page of a shard is drained at a time; its free chunks are withheld meanwhile.
 #![forbid(unsafe_code)]
@@ -168,11 +168,11 @@ impl Shard {
             self.class_mut(class).reclaimed += 1;
             return true;
         }
-        if may_evict && seen.freq() == 0 && self.queue_of(item) == Queue::Main {
+        let mut free = self.slab.take(class);
+        if free.is_none() && may_evict && seen.freq() == 0 && self.queue_of(item) == Queue::Main {
             self.evict(item, now);
             return true;
         }
-        let mut free = self.slab.take(class);
         if free.is_none() && may_evict && room == Room::Made && self.evict_one(class, now) {
             free = self.slab.take(class);
         }
@@ -265,6 +265,16 @@ mod tests {
 
     /// A store of many small items, of which three in four have been deleted.
     fn sparse_store() -> Arc<Store> {
+        let store = full_store();
+        for number in (0..ITEMS).filter(|number| number % 4 > 0) {
+            let key = format!("key{number}");
+            store.delete(&store.key(key.as_bytes()), None, NOW).expect("it is there");
+        }
+        store
+    }
+
+    /// The same with none deleted.
+    fn full_store() -> Arc<Store> {
         let options = Options {
             memory_bytes: 8 << 20,
             item_size_max: 1 << 20,
@@ -284,10 +294,6 @@ mod tests {
         for number in 0..ITEMS {
             let (key, meta) = (format!("key{number}"), Meta::default());
             store.store(&terms, &store.key(key.as_bytes()), meta, b"x", NOW).expect("room");
-        }
-        for number in (0..ITEMS).filter(|number| number % 4 > 0) {
-            let key = format!("key{number}");
-            store.delete(&store.key(key.as_bytes()), None, NOW).expect("it is there");
         }
         store
     }
@@ -321,6 +327,31 @@ mod tests {
         assert!(totals.slab_global_page_pool >= before + 20);
         assert_eq!((totals.curr_items, totals.evictions), (ITEMS as u64 / 4, 0));
         assert!(slices >= 10, "{slices} slices that left a page half empty");
+    }
+
+    /// What would go next if there were no room.
+    fn make_cold(store: &Arc<Store>) {
+        for number in (0..ITEMS).step_by(4) {
+            let key = format!("key{number}");
+            let cold = store.get(&store.key(key.as_bytes()), NOW, |hit| {
+                hit.shard.leave_queue(hit.item);
+                hit.shard.slab.chunk(hit.item).set_freq(0);
+            });
+            cold.expect("it is there");
+        }
+    }
+
+    #[test]
+    fn what_is_cold_moves_as_well_while_there_are_free_chunks() {
+        let store = sparse_store();
+        make_cold(&store);
+        for second in 0..20 {
+            while store.maintain(Secs(NOW.0 + second)) {}
+        }
+        validate(&store);
+        let totals = store.totals();
+        assert!(totals.slabs_moved >= 20, "{totals:?}");
+        assert_eq!((totals.curr_items, totals.evictions), (ITEMS as u64 / 4, 0));
     }
 
     /// The chunk that an item lies in.
