@@ -334,7 +334,7 @@ mod tests {
         for number in (0..ITEMS).step_by(4) {
             let key = format!("key{number}");
             let cold = store.get(&store.key(key.as_bytes()), NOW, |hit| {
-                hit.shard.leave_queue(hit.item);
+                hit.shard.change_queue(hit.item, Queue::Main);
                 hit.shard.slab.chunk(hit.item).set_freq(0);
             });
             cold.expect("it is there");

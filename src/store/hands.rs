@@ -9,7 +9,8 @@
 //!
 //! A hit writes to the item's own header and nowhere else. A new item takes the chunk that its
 //! predecessor has left, so that the order of the chunks is nearly that of arrival; changing the queue is
-//! one bit, and nothing is copied or linked. An item of several chunks has its turn with the first.
+//! one bit, and nothing is copied or linked. An item of several chunks has its turn with the first; a
+//! hand goes from bit to bit, so that the links and what stands in other queues cost it nothing.
 #![forbid(unsafe_code)]
 
 use super::arena::Ref;
@@ -22,28 +23,33 @@ use crate::clock::{Expiry, Secs};
 /// time that one eviction can take.
 const CHANCES_MAX: usize = 32;
 
-/// Chunks that the hands look at, those that cannot go included (links, uploads, pinned items).
+/// Items that the hands look at, those that cannot go included: what somebody is reading.
 const PASSED_MAX: usize = 2048;
+
+#[cfg(test)]
+thread_local! {
+    /// Items that hands have met on the way to one that could go.
+    static ITEMS_MET: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
 
 /// Where a class's hands point.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hands {
     small: Place,
     main: Place,
+    temporary: Place,
 }
 
 /// What the hands have passed on the way to the item that goes.
 struct Passed {
     chances_left: usize,
-    /// The least used of them, and its hits; more than any hits for one that is not in its turn.
+    /// The least used of them, and its hits.
     least_used: Option<(u8, Ref)>,
 }
 
 impl Passed {
-    const OUT_OF_TURN: u8 = u8::MAX - 1;
-    const LAST_RESORT: u8 = u8::MAX;
-
     fn note(&mut self, freq: u8, item: Ref) {
+        self.chances_left -= 1;
         if self.least_used.is_none_or(|(least, _)| freq < least) {
             self.least_used = Some((freq, item));
         }
@@ -53,21 +59,29 @@ impl Passed {
 impl Shard {
     /// Evicts an item of `class`, or frees one that is gone. False: nothing in it can go.
     pub(super) fn evict_one(&mut self, class: ClassId, now: Secs) -> bool {
+        // One of them at least with each eviction: no hand meets those that have expired while there
+        // is anything else.
+        let temporary = self.next_temporary(class);
+        if let Some(item) = temporary
+            && self.gone(self.slab.chunk(item), now).is_some()
+        {
+            self.reclaim_by_hand(class, item);
+            return true;
+        }
         let mut passed = Passed { chances_left: CHANCES_MAX, least_used: None };
         for _ in 0..PASSED_MAX {
-            let Some((at, turn)) = self.advance(class) else { return false };
-            let chunk = self.chunk_at(class, at);
-            let Some(item) = self.item_of(chunk).filter(|&item| self.may_go(item)) else {
-                continue;
-            };
-            let seen = self.slab.chunk(item);
-            if item != chunk {
-                // A link, whose item has its turn with its first chunk, unless that is out of sight.
-                passed.note(Passed::OUT_OF_TURN, item);
-            } else if self.gone(seen, now).is_some() {
+            let Some((item, turn)) = self.advance(class) else { break };
+            #[cfg(test)]
+            ITEMS_MET.set(ITEMS_MET.get() + 1);
+            if !self.is_free_to_go(item) {
+                // What is being read is in use: in the small queue it would be met again and again.
+                if turn == Queue::Small {
+                    self.promote(item);
+                }
+            } else if self.gone(self.slab.chunk(item), now).is_some() {
                 self.reclaim_by_hand(class, item);
                 return true;
-            } else if self.has_its_turn(class, at, turn, item, &mut passed) {
+            } else if self.has_its_turn(class, turn, item, &mut passed) {
                 self.evict(item, now);
                 return true;
             }
@@ -76,18 +90,17 @@ impl Shard {
             }
         }
         // One that was noted before it was moved to the main queue may still be the least used.
-        let least_used = passed.least_used.map(|(_, item)| item);
-        if let Some(item) = least_used {
+        let goes = passed.least_used.map(|(_, item)| item).or(temporary);
+        if let Some(item) = goes {
             self.evict(item, now);
         }
-        least_used.is_some()
+        goes.is_some()
     }
 
     /// Frees an item of `class` that is gone, if its hand meets one soon (`-M`).
     pub(super) fn reclaim_one(&mut self, class: ClassId, now: Secs) -> bool {
         for _ in 0..PASSED_MAX {
-            let Some(at) = self.advance_main(class) else { return false };
-            let chunk = self.chunk_at(class, at);
+            let Some(chunk) = self.advance_by_chunk(class) else { return false };
             if self.item_of(chunk) == Some(chunk)
                 && self.may_go(chunk)
                 && self.gone(self.slab.chunk(chunk), now).is_some()
@@ -121,8 +134,7 @@ impl Shard {
         let before = self.queue_of(item);
         let queue = self.queue_for(item, before == Queue::Main, now);
         if queue != before {
-            self.leave_queue(item);
-            self.join_queue(item, queue);
+            self.change_queue(item, queue);
         }
     }
 
@@ -147,7 +159,15 @@ impl Shard {
         self.slab.queues_mut(class).join(at, queue, chunks);
     }
 
-    /// An item leaves its queue, for good or for the main one.
+    /// An item leaves its queue for another.
+    pub(super) fn change_queue(&mut self, item: Ref, queue: Queue) {
+        let (class, at, chunks) = self.standing(item);
+        let queues = self.slab.queues_mut(class);
+        queues.leave(at, chunks);
+        queues.join(at, queue, chunks);
+    }
+
+    /// An item leaves its queue for good.
     pub(super) fn leave_queue(&mut self, item: Ref) {
         let (class, at, chunks) = self.standing(item);
         self.slab.queues_mut(class).leave(at, chunks);
@@ -167,17 +187,14 @@ impl Shard {
         (self.slab.class_of(item), self.slab.place_of(item), self.chunk_count(item))
     }
 
-    /// Idle seconds of the item that the hand of `class`'s main queue looks at next.
+    /// Idle seconds of the item that the hand of `class`'s main queue looks at next; where that is empty, of
+    /// one of another.
     pub(super) fn age(&mut self, class: ClassId, now: Secs) -> u64 {
-        let at = self.main_hand(class);
-        if at.page >= self.slab.pages(class).len() {
-            return 0;
-        }
-        let chunk = self.chunk_at(class, at);
-        if self.item_of(chunk) != Some(chunk) {
-            return 0;
-        }
-        u64::from(self.tick(now).saturating_sub(self.slab.chunk(chunk).access()))
+        let (hand, queues) = (self.main_hand(class), self.slab.queues(class));
+        let mut next = [Queue::Main, Queue::Small, Queue::Temporary].into_iter();
+        let Some(at) = next.find_map(|queue| queues.next(queue, hand)) else { return 0 };
+        let item = self.chunk_at(class, at);
+        u64::from(self.tick(now).saturating_sub(self.slab.chunk(item).access()))
     }
 
     /// Where the hand of `class`'s main queue points.
@@ -190,7 +207,7 @@ impl Shard {
     pub(super) fn forget_page(&mut self, class: ClassId, number: usize) {
         let count = self.slab.pages(class).len();
         let hands = &mut self.hands[usize::from(class.0)];
-        for hand in [&mut hands.small, &mut hands.main] {
+        for hand in [&mut hands.small, &mut hands.main, &mut hands.temporary] {
             if hand.page == number {
                 hand.chunk = 0;
             } else if hand.page == count {
@@ -202,63 +219,96 @@ impl Shard {
         }
     }
 
-    /// Whether the item at `at`, which a hand has come to, has to go; else it is given another chance.
+    /// Whether the item that the hand of `turn` has come to has to go; else it is given another chance.
     fn has_its_turn(
         &mut self,
         class: ClassId,
-        at: Place,
         turn: Queue,
         item: Ref,
         passed: &mut Passed,
     ) -> bool {
         let seen = self.slab.chunk(item);
         let freq = seen.freq();
-        match self.slab.queues(class).at(at) {
-            Queue::Temporary => passed.note(Passed::LAST_RESORT, item),
-            queue if queue != turn => passed.note(Passed::OUT_OF_TURN, item),
-            _ if freq == 0 => return true,
-            Queue::Small => {
-                self.leave_queue(item);
-                seen.set_freq(0);
-                self.class_mut(class).promotions += 1;
-                passed.chances_left -= 1;
-                passed.note(freq, item);
-            }
-            _ => {
-                seen.set_freq(freq - 1);
-                self.class_mut(class).second_chances += 1;
-                passed.chances_left -= 1;
-                passed.note(freq, item);
-            }
+        if freq == 0 {
+            return true;
         }
+        if turn == Queue::Small {
+            self.promote(item);
+        } else {
+            seen.set_freq(freq - 1);
+            self.class_mut(class).second_chances += 1;
+        }
+        passed.note(freq, item);
         false
     }
 
-    /// Moves the hand whose turn it is; where it pointed.
-    fn advance(&mut self, class: ClassId) -> Option<(Place, Queue)> {
-        let chunks = self.slab.pages(class).len() * self.slab.per_page(class);
-        let share = chunks as f32 * self.scores.small_share();
-        if self.slab.queues(class).small_chunks() as f32 > share {
-            let hand = self.hands[usize::from(class.0)].small;
-            let at = self.slab.queues(class).next_small(hand)?;
-            self.hands[usize::from(class.0)].small = self.after(class, at);
-            return Some((at, Queue::Small));
-        }
-        self.advance_main(class).map(|at| (at, Queue::Main))
+    /// Moves an item of the small queue to the main one.
+    fn promote(&mut self, item: Ref) {
+        self.change_queue(item, Queue::Main);
+        self.slab.chunk(item).set_freq(0);
+        let class = self.slab.class_of(item);
+        self.class_mut(class).promotions += 1;
     }
 
-    fn advance_main(&mut self, class: ClassId) -> Option<Place> {
-        let pages = self.slab.pages(class);
-        let hand = self.main_hand(class);
-        let page = *pages.get(hand.page)?;
-        let at = if self.slab.is_draining_page(page) {
+    /// Moves the hand whose turn it is; the item that it pointed at. None: both queues are empty, or
+    /// all that is in them lies in the page that is being drained.
+    fn advance(&mut self, class: ClassId) -> Option<(Ref, Queue)> {
+        let chunks = self.slab.pages(class).len() * self.slab.per_page(class);
+        let share = chunks as f32 * self.scores.small_share();
+        let is_small = self.slab.queues(class).small_chunks() as f32 > share;
+        let turns =
+            if is_small { [Queue::Small, Queue::Main] } else { [Queue::Main, Queue::Small] };
+        turns.into_iter().find_map(|turn| Some((self.advance_in(class, turn)?, turn)))
+    }
+
+    /// The same for the hand of one queue.
+    fn advance_in(&mut self, class: ClassId, queue: Queue) -> Option<Ref> {
+        let hand = *self.hand_mut(class, queue);
+        let mut at = self.slab.queues(class).next(queue, hand)?;
+        if self.is_draining_at(class, at) {
             // Nothing in it makes room.
-            Place { chunk: self.slab.per_page(class) - 1, ..hand }
-        } else {
-            hand
-        };
-        self.hands[usize::from(class.0)].main = self.after(class, at);
-        Some(at)
+            let behind = Place { chunk: self.slab.per_page(class) - 1, ..at };
+            at = self.slab.queues(class).next(queue, self.after(class, behind))?;
+            if self.is_draining_at(class, at) {
+                return None;
+            }
+        }
+        *self.hand_mut(class, queue) = self.after(class, at);
+        Some(self.chunk_at(class, at))
+    }
+
+    /// The next temporary item of `class` that can go, if one is met soon.
+    fn next_temporary(&mut self, class: ClassId) -> Option<Ref> {
+        for _ in 0..CHANCES_MAX {
+            let item = self.advance_in(class, Queue::Temporary)?;
+            if self.is_free_to_go(item) {
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    /// Moves the hand of the main queue on by one chunk, whatever that holds; the chunk it pointed at.
+    fn advance_by_chunk(&mut self, class: ClassId) -> Option<Ref> {
+        let at = self.main_hand(class);
+        if at.page >= self.slab.pages(class).len() {
+            return None;
+        }
+        *self.hand_mut(class, Queue::Main) = self.after(class, at);
+        Some(self.chunk_at(class, at))
+    }
+
+    fn hand_mut(&mut self, class: ClassId, queue: Queue) -> &mut Place {
+        let hands = &mut self.hands[usize::from(class.0)];
+        match queue {
+            Queue::Small => &mut hands.small,
+            Queue::Main => &mut hands.main,
+            Queue::Temporary => &mut hands.temporary,
+        }
+    }
+
+    fn is_draining_at(&self, class: ClassId, at: Place) -> bool {
+        self.slab.is_draining_page(self.slab.pages(class)[at.page])
     }
 
     fn after(&self, class: ClassId, at: Place) -> Place {
@@ -283,5 +333,140 @@ impl Shard {
     fn reclaim_by_hand(&mut self, class: ClassId, item: Ref) {
         self.reclaim(item);
         self.class_mut(class).reclaimed += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::validate::validate;
+    use crate::store::{Meta, Miss, Options, Refusal, Store, Terms, Value};
+
+    const NOW: Secs = Secs(100);
+    const MIB: usize = 1 << 20;
+
+    fn store_of(memory_bytes: usize, item_size_max: usize) -> Arc<Store> {
+        let options = Options {
+            memory_bytes,
+            item_size_max,
+            growth_factor: 1.04,
+            chunk_space_min: 12,
+            evictions: true,
+            cas: true,
+            large_pages: false,
+            crawler: true,
+            automove: true,
+            temporary_ttl: Some(60),
+            track_sizes: false,
+            threads: 1,
+        };
+        Store::new(&options).expect("memory")
+    }
+
+    fn set(store: &Store, key: &str, len: usize, ttl: Option<u32>) -> Result<(), Refusal> {
+        let expiry = ttl.map_or(Expiry::NEVER, |ttl| Expiry(NOW.0 + ttl));
+        let meta = Meta { expiry, ..Meta::default() };
+        let value = vec![b'x'; len];
+        store.store(&Terms::default(), &store.key(key.as_bytes()), meta, &value, NOW).map(|_| ())
+    }
+
+    fn hit(store: &Arc<Store>, key: &str) -> Result<(), Miss> {
+        store.get(&store.key(key.as_bytes()), NOW, |_| ())
+    }
+
+    fn pin(store: &Arc<Store>, key: &str) -> Value {
+        store.get(&store.key(key.as_bytes()), NOW, |hit| hit.pin()).expect("it is there")
+    }
+
+    /// Large values that are all in use, of which the newest is being sent to somebody slow.
+    #[test]
+    fn a_new_item_that_is_being_read_does_not_hold_up_the_others() {
+        let store = store_of(8 * MIB, MIB);
+        let len = MIB - 1000;
+        let mut newest = 0;
+        while store.totals().evictions == 0 {
+            newest += 1;
+            set(&store, &format!("old{newest}"), len, None).expect("room");
+            (1..=newest).for_each(|number| drop(hit(&store, &format!("old{number}"))));
+        }
+        let value = pin(&store, &format!("old{newest}"));
+        let evicted = store.totals().evictions;
+        for number in 0..6 {
+            set(&store, &format!("new{number}"), len, None).expect("others can go");
+            assert!(hit(&store, &format!("new{number}")).is_ok());
+        }
+        let totals = store.totals();
+        assert!((6..9).contains(&(totals.evictions - evicted)), "{totals:?}");
+        validate(&store);
+        drop(value);
+    }
+
+    /// Temporary items go last; where there is hardly anything else that costs no search, and they go in
+    /// the order in which they came.
+    #[test]
+    fn temporary_items_go_in_turn_when_there_is_nothing_else() {
+        let store = store_of(2 * MIB, MIB / 2);
+        let fill = |from: usize, ttl| {
+            (from..from + 32_000)
+                .for_each(|number| set(&store, &format!("{number:06}"), 50, ttl).expect("room"));
+        };
+        fill(0, None);
+        fill(100_000, Some(50));
+        let totals = store.totals();
+        let left =
+            (0..32_000).filter(|number| hit(&store, &format!("{number:06}")).is_ok()).count();
+        assert_eq!(left, 0, "{totals:?}");
+        let met = ITEMS_MET.get();
+        fill(200_000, Some(50));
+        let evicted = store.totals().evictions - totals.evictions;
+        assert!(evicted > 31_000 && ITEMS_MET.get() == met, "{evicted}");
+        let kept = store.totals().curr_items as usize;
+        let last = (232_000 - kept + kept / 10..232_000)
+            .filter(|number| hit(&store, &format!("{number:06}")).is_ok());
+        assert!(last.count() > kept * 85 / 100, "not in turn");
+    }
+
+    /// What has expired goes before what has not, whichever hand would meet it.
+    #[test]
+    fn temporary_items_that_have_expired_are_met() {
+        let store = store_of(2 * MIB, MIB / 2);
+        (0..5_000)
+            .for_each(|number| set(&store, &format!("a{number:04}"), 50, Some(10)).expect("room"));
+        while store.totals().evictions == 0 {
+            let number = store.totals().curr_items;
+            set(&store, &format!("b{number:04}"), 50, None).expect("room");
+        }
+        let later = Secs(NOW.0 + 20);
+        for number in 0..5_000 {
+            let key = format!("c{number:04}");
+            let key = store.key(key.as_bytes());
+            store
+                .store(&Terms::default(), &key, Meta::default(), &[b'x'; 50], later)
+                .expect("room");
+        }
+        let totals = store.totals();
+        assert!(totals.evictions < 50 && totals.reclaimed > 4_900, "{totals:?}");
+    }
+
+    /// Values of more chunks than a hand looks at in one eviction.
+    #[test]
+    fn hits_count_for_values_of_any_size() {
+        let store = store_of(64 * MIB, 16 * MIB);
+        let (len, mut lost) = (8 * MIB, 0);
+        for number in 0..40 {
+            for _ in 0..3 {
+                if hit(&store, "hot").is_err() {
+                    lost += 1;
+                    set(&store, "hot", len, None).expect("room");
+                }
+            }
+            set(&store, &format!("cold{number}"), len, None).expect("room");
+            hit(&store, &format!("cold{number}")).expect("it is there");
+        }
+        // At first, and when all are promoted at once, before any has had a hit in the main queue.
+        assert!(lost <= 2, "{lost} times");
+        validate(&store);
     }
 }

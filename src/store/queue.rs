@@ -1,7 +1,8 @@
-//! Which queue of its class each item stands in: a bit or two for each chunk, beside the pages.
+//! Which queue of its class each item stands in: two or three bits for each chunk, beside the pages.
 //!
 //! The chunks of a class, page after page, are one ring. There are no lists: an item's place in its
-//! queue is the place of its chunk, and the hands of the eviction go round the ring (`hands`).
+//! queue is the place of its chunk, and the hands of the eviction go round the ring (`hands`), each from
+//! bit to bit of its own queue: links, free chunks and the items of other queues cost it nothing.
 #![forbid(unsafe_code)]
 
 /// A place in the ring of a class: a page, by its number in the class, and a chunk of it.
@@ -28,10 +29,13 @@ pub(super) struct Queues {
     per_page: usize,
     /// Bits of the chunks where an item of the small queue begins, in whole words for each page.
     small: Vec<u64>,
+    /// The same for the main queue.
+    main: Vec<u64>,
     /// The same for temporary items; empty until there has been one.
     temporary: Vec<u64>,
     /// Chunks of all items in the small queue, links included.
     small_chunks: usize,
+    main_items: usize,
     temporary_items: usize,
 }
 
@@ -44,6 +48,7 @@ impl Queues {
     /// Takes note of another page, at the end.
     pub(super) fn add_page(&mut self) {
         self.small.resize(self.small.len() + self.words(), 0);
+        self.main.resize(self.small.len(), 0);
         if !self.temporary.is_empty() {
             self.temporary.resize(self.small.len(), 0);
         }
@@ -52,7 +57,7 @@ impl Queues {
     /// Forgets page `number`, which holds no item; the last page takes its number.
     pub(super) fn remove_page(&mut self, number: usize) {
         let words = self.words();
-        for bits in [&mut self.small, &mut self.temporary] {
+        for bits in [&mut self.small, &mut self.main, &mut self.temporary] {
             if let Some(last) = bits.len().checked_sub(words) {
                 bits.copy_within(last.., number * words);
                 bits.truncate(last);
@@ -60,7 +65,7 @@ impl Queues {
         }
     }
 
-    /// The queue of the item that begins at `at`.
+    /// The queue of the item that begins at `at`; the main one for what is no item.
     pub(super) fn at(&self, at: Place) -> Queue {
         let (word, bit) = self.bit(at);
         if self.small[word] & bit != 0 {
@@ -74,7 +79,7 @@ impl Queues {
 
     /// An item of so many chunks begins at `at`, where none was, and stands in `queue`.
     pub(super) fn join(&mut self, at: Place, queue: Queue, chunks: usize) {
-        debug_assert_eq!(self.at(at), Queue::Main);
+        debug_assert!(!self.is_taken(at));
         let (word, bit) = self.bit(at);
         match queue {
             Queue::Small => {
@@ -86,12 +91,16 @@ impl Queues {
                 self.temporary[word] |= bit;
                 self.temporary_items += 1;
             }
-            Queue::Main => {}
+            Queue::Main => {
+                self.main[word] |= bit;
+                self.main_items += 1;
+            }
         }
     }
 
-    /// The item at `at` leaves its queue; without another `join` it stands in the main one.
+    /// The item at `at` leaves its queue.
     pub(super) fn leave(&mut self, at: Place, chunks: usize) {
+        debug_assert!(self.is_taken(at));
         let (word, bit) = self.bit(at);
         match self.at(at) {
             Queue::Small => {
@@ -102,20 +111,28 @@ impl Queues {
                 self.temporary[word] &= !bit;
                 self.temporary_items -= 1;
             }
-            Queue::Main => {}
+            Queue::Main => {
+                self.main[word] &= !bit;
+                self.main_items -= 1;
+            }
         }
     }
 
-    /// The first place at or after `from`, round the ring, where an item of the small queue begins.
-    pub(super) fn next_small(&self, from: Place) -> Option<Place> {
-        if self.small_chunks == 0 {
+    /// The first place at or after `from`, round the ring, where an item of `queue` begins.
+    pub(super) fn next(&self, queue: Queue, from: Place) -> Option<Place> {
+        let (words, held) = match queue {
+            Queue::Small => (&self.small, self.small_chunks),
+            Queue::Main => (&self.main, self.main_items),
+            Queue::Temporary => (&self.temporary, self.temporary_items),
+        };
+        if held == 0 {
             return None;
         }
         let (first, bit) = self.bit(from);
-        let ahead = self.small[first] & !(bit - 1);
-        let after = (first + 1..self.small.len()).chain(0..=first);
+        let ahead = words[first] & !(bit - 1);
+        let after = (first + 1..words.len()).chain(0..=first);
         let (word, bits) = std::iter::once((first, ahead))
-            .chain(after.map(|word| (word, self.small[word])))
+            .chain(after.map(|word| (word, words[word])))
             .find(|&(_, bits)| bits != 0)?;
         let (page, word) = (word / self.words(), word % self.words());
         Some(Place { page, chunk: word * 64 + bits.trailing_zeros() as usize })
@@ -126,8 +143,19 @@ impl Queues {
         self.small_chunks
     }
 
+    pub(super) fn main_items(&self) -> usize {
+        self.main_items
+    }
+
     pub(super) fn temporary_items(&self) -> usize {
         self.temporary_items
+    }
+
+    /// Whether an item that stands in a queue begins at `at`.
+    pub(super) fn is_taken(&self, at: Place) -> bool {
+        let (word, bit) = self.bit(at);
+        let is_set = |bits: &Vec<u64>| bits.get(word).is_some_and(|bits| bits & bit != 0);
+        [&self.small, &self.main, &self.temporary].into_iter().any(is_set)
     }
 
     /// Words of a page.
@@ -159,29 +187,29 @@ mod tests {
             queues.join(HERE, queue, 3);
             assert_eq!(queues.at(HERE), queue);
             assert_eq!(queues.at(Place { chunk: 69, ..HERE }), Queue::Main);
-            let counts = (queues.small_chunks(), queues.temporary_items());
-            assert_eq!(
-                counts,
-                (3 * usize::from(queue == Queue::Small), usize::from(queue == Queue::Temporary))
-            );
+            let is = |other| usize::from(queue == other);
+            let counts = (queues.small_chunks(), queues.main_items(), queues.temporary_items());
+            assert_eq!(counts, (3 * is(Queue::Small), is(Queue::Main), is(Queue::Temporary)));
+            assert!(queues.is_taken(HERE));
             queues.leave(HERE, 3);
-            assert_eq!(queues.at(HERE), Queue::Main);
+            assert!(!queues.is_taken(HERE));
         }
-        assert_eq!((queues.small_chunks(), queues.temporary_items()), (0, 0));
+        let counts = (queues.small_chunks(), queues.main_items(), queues.temporary_items());
+        assert_eq!(counts, (0, 0, 0));
     }
 
     #[test]
-    fn the_next_small_one_is_found_round_the_ring() {
-        let mut queues = queues();
-        assert_eq!(queues.next_small(HERE), None);
-        queues.join(HERE, Queue::Small, 1);
+    fn the_next_one_is_found_round_the_ring() {
         let other = Place { page: 2, chunk: 0 };
-        queues.join(other, Queue::Small, 1);
-        for page in 0..3 {
-            for chunk in 0..100 {
-                let next =
-                    if (page, chunk) <= (1, 70) || (page, chunk) > (2, 0) { HERE } else { other };
-                assert_eq!(queues.next_small(Place { page, chunk }), Some(next), "{page} {chunk}");
+        for queue in [Queue::Small, Queue::Main, Queue::Temporary] {
+            let mut queues = queues();
+            assert_eq!(queues.next(queue, HERE), None);
+            queues.join(HERE, queue, 1);
+            queues.join(other, queue, 1);
+            for (page, chunk) in (0..3).flat_map(|page| (0..100).map(move |chunk| (page, chunk))) {
+                let is_here = (page, chunk) <= (1, 70) || (page, chunk) > (2, 0);
+                let next = if is_here { HERE } else { other };
+                assert_eq!(queues.next(queue, Place { page, chunk }), Some(next), "{page} {chunk}");
             }
         }
     }
@@ -198,7 +226,7 @@ mod tests {
         queues.add_page();
         assert_eq!(queues.at(Place { page: 1, chunk: 5 }), Queue::Main);
         assert_eq!(
-            queues.next_small(Place { page: 1, chunk: 9 }),
+            queues.next(Queue::Small, Place { page: 1, chunk: 9 }),
             Some(Place { page: 0, chunk: 5 })
         );
     }

@@ -100,7 +100,7 @@ impl Shard {
     /// Only items stand in queues, and the sums are right.
     fn validate_queues(&self, class: ClassId) {
         let queues = self.slab.queues(class);
-        let (mut small_chunks, mut temporary_items) = (0, 0);
+        let (mut small_chunks, mut main_items, mut temporary_items) = (0, 0, 0);
         for (number, &page) in self.slab.pages(class).iter().enumerate() {
             for index in 0..self.slab.per_page(class) {
                 let at = Place { page: number, chunk: index };
@@ -108,20 +108,22 @@ impl Shard {
                 assert_eq!(self.slab.place_of(chunk), at);
                 let seen = self.slab.chunk(chunk);
                 let is_linked = seen.kind() == Kind::Item && seen.has(Mark::LINKED);
+                assert_eq!(is_linked, queues.is_taken(at));
                 match queues.at(at) {
-                    Queue::Main => {}
+                    Queue::Main => main_items += usize::from(is_linked),
                     Queue::Small => small_chunks += self.chunk_count(chunk),
                     Queue::Temporary => temporary_items += 1,
                 }
-                assert!(is_linked || queues.at(at) == Queue::Main);
             }
         }
         assert_eq!(
-            (small_chunks, temporary_items),
-            (queues.small_chunks(), queues.temporary_items())
+            (small_chunks, main_items, temporary_items),
+            (queues.small_chunks(), queues.main_items(), queues.temporary_items())
         );
-        if let Some(at) = queues.next_small(self.main_hand(class)) {
-            assert_eq!(queues.at(at), Queue::Small);
+        for queue in [Queue::Small, Queue::Main, Queue::Temporary] {
+            if let Some(at) = queues.next(queue, self.main_hand(class)) {
+                assert_eq!(queues.at(at), queue);
+            }
         }
     }
 
