@@ -43,6 +43,7 @@ mod shape;
 mod shard;
 mod slab;
 mod storing;
+mod upkeep;
 mod upload;
 mod walk;
 
@@ -79,6 +80,7 @@ use item::{Chunk, HEADER_BYTES};
 use scores::Scores;
 use shape::{Shape, with_allowance};
 use shard::{Settings, Shard};
+use upkeep::Round;
 
 /// memcached's bytes beside key, flags and value, by which `-I` is applied: header 48, CAS 8, the
 /// key's NUL and the value's CR LF. Kept so that the largest value is the same to the byte
@@ -145,11 +147,9 @@ pub struct Store {
     flush_due: AtomicU32,
     /// Second of the last flush, or of the one that is due.
     flush_shown: AtomicU32,
-    /// The shard that is being swept, the second in which that round began (0: none has), and the
-    /// second whose round is done.
-    sweeping: AtomicUsize,
-    round_began: AtomicU32,
-    swept: AtomicU32,
+    /// The rounds through the shards that give back pages, and that free what has expired.
+    pages_round: Round,
+    sweep_round: Round,
     /// Slices of background work since the start or the last reset.
     slices: AtomicU64,
     crawler: expire::Crawler,
@@ -248,9 +248,8 @@ impl Store {
             uploading_bytes: AtomicUsize::new(0),
             flush_due: AtomicU32::new(0),
             flush_shown: AtomicU32::new(0),
-            sweeping: AtomicUsize::new(0),
-            round_began: AtomicU32::new(0),
-            swept: AtomicU32::new(0),
+            pages_round: Round::default(),
+            sweep_round: Round::default(),
             slices: AtomicU64::new(0),
             crawler: expire::Crawler::new(options.crawler),
             hub,
@@ -439,7 +438,7 @@ impl Store {
             shard.flush(now);
             shard.sweep_flushed();
         }
-        self.swept.store(now.0.saturating_sub(1), Relaxed);
+        self.sweep_round.ask(now);
     }
 
     /// The same at the second `at`; a later call of either replaces it.
@@ -465,35 +464,6 @@ impl Store {
         self.flush_shown.load(Relaxed)
     }
 
-    /// One bounded slice of background work: gives back pages above the limit and pages that no class
-    /// needs, frees what has expired. True while more of it is waiting. For one thread.
-    pub fn maintain(&self, now: Secs) -> bool {
-        let number = self.sweeping.load(Relaxed);
-        if number == 0 && self.swept.load(Relaxed) == now.0 && !self.crawler.is_asked() {
-            return false;
-        }
-        if self.round_began.load(Relaxed) == 0 {
-            self.round_began.store(now.0, Relaxed);
-        }
-        self.slices.fetch_add(1, Relaxed);
-        if self.shard(number).maintain(self.crawler.is_on(), now) {
-            return true;
-        }
-        let next = (number + 1) % self.shards.len();
-        self.sweeping.store(next, Relaxed);
-        if next == 0 {
-            self.even_out();
-            self.swept.store(self.round_began.swap(0, Relaxed), Relaxed);
-            self.crawler.note_round();
-        }
-        next != 0 || self.crawler.is_asked()
-    }
-
-    /// Whether background work has been due for a second and more, so that it should get more time.
-    pub fn is_behind(&self, now: Secs) -> bool {
-        self.swept.load(Relaxed).saturating_add(1) < now.0
-    }
-
     /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by
     /// [`Store::maintain`]. False: memory was preallocated, or the reservation is too small.
     pub fn set_memory_limit(&self, bytes: usize) -> bool {
@@ -509,7 +479,7 @@ impl Store {
         for (number, shard) in self.shards.iter().enumerate() {
             shard.lock().pages_max = self.arena.share_of(number, self.shards.len());
         }
-        self.swept.store(0, Relaxed);
+        self.pages_round.ask_urgently();
         true
     }
 

@@ -23,7 +23,7 @@ use crossbeam::utils::CachePadded;
 use super::arena::{Arena, PageId, Ref};
 use super::class::{ClassId, Sizes};
 use super::counters::{ClassCounters, ShardCounters};
-use super::drain::{Drain, ITEMS_PER_BACKGROUND_SLICE, ITEMS_PER_SLICE, Recipient};
+use super::drain::{Drain, ITEMS_PER_SLICE, Recipient};
 use super::ghost::Ghosts;
 use super::hands::Hands;
 use super::hash::Hasher;
@@ -176,14 +176,6 @@ impl Shard {
         let class = self.slab.class_of(item);
         self.class_mut(class).touch_hits += 1;
         Ok(())
-    }
-
-    /// One slice of background work. False when there is none.
-    pub(super) fn maintain(&mut self, sweeps: bool, now: Secs) -> bool {
-        self.shrink_index()
-            || self.drain_slice(ITEMS_PER_BACKGROUND_SLICE, now)
-            || self.begin_background_drain(now)
-            || (sweeps && self.sweep(now))
     }
 
     /// Makes everything stored so far invisible, and counts it off.
