@@ -19,8 +19,11 @@ use super::queue::Queue;
 
 const WAYS: usize = 15;
 
+/// Words of a set: the place of its next entry, and the entries.
+const SET_WORDS: usize = 1 + WAYS;
+
 /// Bytes of a set.
-pub(super) const SET_BYTES: usize = size_of::<Set>();
+pub(super) const SET_BYTES: usize = SET_WORDS * size_of::<u32>();
 
 /// A page is so many steps of an age stamp.
 const STEPS_PER_PAGE: u32 = 2;
@@ -35,19 +38,24 @@ const STAMP_MASK: u32 = 0x3ff;
 const FINGERPRINT_MASK: u32 = 0xfff;
 
 /// What was evicted. All zero: nothing, since classes begin at 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Entry(u32);
 
-#[derive(Clone, Debug, Default)]
-#[repr(align(64))]
-struct Set {
-    next: u32,
-    entries: [Entry; WAYS],
+/// A set as it lies in the table: all zero is an empty one.
+type Set = [u32; SET_WORDS];
+
+/// The sets: plain words, since those come as zeroed memory that is not touched before it is used.
+#[derive(Debug)]
+struct Table {
+    words: Box<[u32]>,
+    /// The first word of the first set, which begins a cache line.
+    first: usize,
+    sets: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Ghosts {
-    sets: Box<[Set]>,
+    table: Table,
     /// By class id.
     classes: Box<[Lost]>,
 }
@@ -74,10 +82,7 @@ impl Ghosts {
     /// entry 0 is not used).
     pub(super) fn new(sets: usize, per_page: &[usize]) -> Ghosts {
         let lost = |&chunks: &usize| Lost { chunks_per_page: chunks as u32, small: 0, main: 0 };
-        Ghosts {
-            sets: vec![Set::default(); sets.max(1)].into(),
-            classes: per_page.iter().map(lost).collect(),
-        }
+        Ghosts { table: Table::new(sets.max(1)), classes: per_page.iter().map(lost).collect() }
     }
 
     /// Notes that `class` evicted an item of so many chunks from `queue`, with the key of `hash`.
@@ -86,10 +91,10 @@ impl Ghosts {
         let count = lost.of_mut(queue);
         *count = count.wrapping_add(chunks as u32);
         let entry = Entry::new(class, queue, lost.stamp(queue), fingerprint(hash));
-        let set = self.set(hash);
-        let at = self.sets[set].next as usize;
-        self.sets[set].next = ((at + 1) % WAYS) as u32;
-        self.sets[set].entries[at] = entry;
+        let set = self.table.set_mut(hash);
+        let at = set[0] as usize % WAYS;
+        set[0] = (at as u32 + 1) % WAYS as u32;
+        set[1 + at] = entry.0;
     }
 
     /// Notes that the key of `hash`, of whose class there are `pages`, was asked for and is not there.
@@ -99,12 +104,12 @@ impl Ghosts {
         hash: u64,
         pages_of: impl FnOnce(ClassId) -> usize,
     ) -> Option<GhostHit> {
-        let (set, at) = self.find(hash)?;
-        let entry = self.sets[set].entries[at];
+        let held = self.find(hash)?;
+        let entry = Entry(*held);
         if entry.is_counted() {
             return None;
         }
-        self.sets[set].entries[at] = entry.counted();
+        *held = entry.counted().0;
         let (class, queue) = (entry.class(), entry.queue());
         let lost = &self.classes[usize::from(class.0)];
         let pages = (pages_of(class) as f32 * SHARE_COUNTED)
@@ -117,8 +122,8 @@ impl Ghosts {
     /// Whether the key of `hash`, which is stored in `class`, was lost by that class's small queue while
     /// it lost no more than `pages`. Forgets the ghost.
     pub(super) fn returns(&mut self, hash: u64, class: ClassId, pages: usize) -> bool {
-        let Some((set, at)) = self.find(hash) else { return false };
-        let entry = std::mem::take(&mut self.sets[set].entries[at]);
+        let Some(held) = self.find(hash) else { return false };
+        let entry = Entry(std::mem::take(held));
         entry.class() == class
             && entry.queue() == Queue::Small
             && self.classes[usize::from(class.0)].age_pages(entry) <= pages as f32
@@ -126,20 +131,30 @@ impl Ghosts {
 
     /// Bytes of the table.
     pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.sets)
+        self.table.sets * SET_BYTES
     }
 
-    fn find(&self, hash: u64) -> Option<(usize, usize)> {
-        let set = self.set(hash);
+    /// The entry of a key.
+    fn find(&mut self, hash: u64) -> Option<&mut u32> {
         let wanted = fingerprint(hash);
-        let is_it =
-            |entry: &Entry| entry.0 & FINGERPRINT_MASK == wanted && *entry != Entry::default();
-        self.sets[set].entries.iter().position(is_it).map(|at| (set, at))
+        let is_it = |entry: &&mut u32| **entry & FINGERPRINT_MASK == wanted && **entry != 0;
+        self.table.set_mut(hash)[1..].iter_mut().find(is_it)
+    }
+}
+
+impl Table {
+    fn new(sets: usize) -> Table {
+        let words: Box<[u32]> = vec![0; (sets + 1) * SET_WORDS].into();
+        let first = words.as_ptr().align_offset(SET_BYTES).min(SET_WORDS);
+        Table { words, first, sets }
     }
 
-    fn set(&self, hash: u64) -> usize {
+    /// The set that a key belongs to.
+    fn set_mut(&mut self, hash: u64) -> &mut Set {
         let bits = u64::from((hash >> 8) as u32);
-        ((bits * self.sets.len() as u64) >> 32) as usize
+        let number = ((bits * self.sets as u64) >> 32) as usize;
+        let (sets, _) = self.words[self.first..].as_chunks_mut::<SET_WORDS>();
+        &mut sets[number]
     }
 }
 

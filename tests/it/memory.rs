@@ -225,6 +225,15 @@ fn fill(client: &mut Client, name: &str, mib: u64) {
     client.ask("mn\r\n", "MN\r\n");
 }
 
+/// What `-m` allows costs nothing before it is used.
+#[test]
+fn a_large_limit_is_no_memory_yet() {
+    let _turn = together();
+    let server = Server::start(&["-m", "65536", "-t", "2"]);
+    server.assert_serves();
+    assert!(server.rss_bytes() < 24 * MB, "resident {} B", server.rss_bytes());
+}
+
 /// `cache_memlimit` down gives memory back to the system, and up takes more than there was.
 #[test]
 fn a_lower_limit_gives_memory_back() {
