@@ -144,13 +144,17 @@ impl Arena {
     /// Sets the limit, of pages and the floors of their regions; false, and nothing changed, where the
     /// reservation cannot hold it.
     pub(super) fn set_limit(&self, bytes: usize) -> bool {
-        let floors_bytes = self.regions_per_page() * size_of::<AtomicU32>();
-        let pages = bytes / (self.page_bytes() + floors_bytes);
+        let pages = bytes / self.cost_of(1);
         if pages >= self.notes.len() {
             return false;
         }
         self.pool.lock().limit = pages as u32;
         true
+    }
+
+    /// Bytes of a limit that so many pages take, with the floors of their regions.
+    pub(super) fn cost_of(&self, pages: usize) -> usize {
+        pages * (self.page_bytes() + self.regions_per_page() * size_of::<AtomicU32>())
     }
 
     /// Asks for huge pages and touches everything up to the limit (`-L`).

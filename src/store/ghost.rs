@@ -129,6 +129,13 @@ impl Ghosts {
             && self.classes[usize::from(class.0)].age_pages(entry) <= pages as f32
     }
 
+    /// Gives the table so many sets; if it has others it begins anew, empty.
+    pub(super) fn resize(&mut self, sets: usize) {
+        if self.table.sets != sets.max(1) {
+            self.table = Table::new(sets.max(1));
+        }
+    }
+
     /// Bytes of the table.
     pub(super) fn bytes(&self) -> usize {
         self.table.sets * SET_BYTES

@@ -75,10 +75,11 @@ use crate::limits::KEY_LEN_MAX;
 use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::Sizes;
+use ghost::SET_BYTES;
 use hash::Hasher;
 use item::{Chunk, HEADER_BYTES};
 use scores::Scores;
-use shape::{Shape, with_allowance};
+use shape::{Shape, ghost_sets, with_allowance};
 use shard::{Settings, Shard};
 use upkeep::Round;
 
@@ -88,6 +89,9 @@ use upkeep::Round;
 const CHARGED_HEADER_BYTES: usize = 48;
 const CHARGED_CAS_BYTES: usize = 8;
 const CHARGED_TERMINATORS: usize = 3;
+
+/// Pages of a shard, whatever the limit: one for its index, one for items.
+const PAGES_PER_SHARD_LEAST: usize = 2;
 
 /// How a store is made.
 #[derive(Clone, Debug)]
@@ -465,19 +469,21 @@ impl Store {
     }
 
     /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by
-    /// [`Store::maintain`]. False: memory was preallocated, or the reservation is too small.
+    /// [`Store::maintain`], but for the least that the shards need. False: memory was preallocated, or
+    /// the reservation is too small.
     pub fn set_memory_limit(&self, bytes: usize) -> bool {
-        let overhead = self.ghost_bytes();
-        let least = self.shards.len() * 2 * self.arena.page_bytes() + overhead;
-        if self.is_preallocated
-            || bytes < least
-            || !self.arena.set_limit(with_allowance(bytes) - overhead)
-        {
+        let shards = self.shards.len();
+        let ghost_sets = ghost_sets(bytes, shards);
+        let least = self.arena.cost_of(shards * PAGES_PER_SHARD_LEAST);
+        let left = with_allowance(bytes).saturating_sub(shards * ghost_sets * SET_BYTES);
+        if self.is_preallocated || !self.arena.set_limit(left.max(least)) {
             return false;
         }
         self.limit_bytes.store(bytes, Relaxed);
         for (number, shard) in self.shards.iter().enumerate() {
-            shard.lock().pages_max = self.arena.share_of(number, self.shards.len());
+            let mut shard = shard.lock();
+            shard.pages_max = self.arena.share_of(number, shards);
+            shard.ghosts.resize(ghost_sets);
         }
         self.pages_round.ask_urgently();
         true
@@ -508,10 +514,6 @@ impl Store {
     pub fn check_size(&self, key: &Key<'_>, meta: Meta, value_len: usize) -> Result<(), Refusal> {
         let bytes = charged_bytes(key.bytes.len(), meta.flags, value_len, self.cas);
         if bytes > self.item_size_max { Err(Refusal::TooLarge) } else { Ok(()) }
-    }
-
-    fn ghost_bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().ghosts.bytes()).sum()
     }
 }
 

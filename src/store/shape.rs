@@ -35,6 +35,11 @@ pub(super) fn with_allowance(memory_bytes: usize) -> usize {
     memory_bytes + (lacking / 12).min(memory_bytes / 4)
 }
 
+/// Sets of the ghost table of each of so many shards.
+pub(super) fn ghost_sets(memory_bytes: usize, shards: usize) -> usize {
+    (memory_bytes / shards / GHOST_SHARE / SET_BYTES).max(1)
+}
+
 /// The sizes that follow from the options.
 pub(super) struct Shape {
     pub page_bytes: usize,
@@ -60,7 +65,7 @@ impl Shape {
         let least = of_pages(PAGES_PER_SHARD_MIN).min(threads).max(1);
         let most = (threads * SHARDS_PER_THREAD).min(SHARDS_MAX);
         let shards = 1 << of_pages(PAGES_PER_SHARD).clamp(least, most).ilog2();
-        let ghost_sets = (memory / shards / GHOST_SHARE / SET_BYTES).max(1);
+        let ghost_sets = ghost_sets(memory, shards);
         let arena_bytes = with_allowance(memory) - shards * ghost_sets * SET_BYTES;
         Shape { page_bytes, shards, ghost_sets, arena_bytes }
     }

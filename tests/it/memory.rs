@@ -232,6 +232,8 @@ fn a_large_limit_is_no_memory_yet() {
     let server = Server::start(&["-m", "65536", "-t", "2"]);
     server.assert_serves();
     assert!(server.rss_bytes() < 24 * MB, "resident {} B", server.rss_bytes());
+    server.connect().ask("cache_memlimit 8\r\n", "OK\r\n");
+    server.assert_serves();
 }
 
 /// `cache_memlimit` down gives memory back to the system, and up takes more than there was.

@@ -509,6 +509,30 @@ fn model_of_many_small_items_and_a_growing_index() {
     run(Case { memory_bytes: 24 * SMALL_PAGE_BYTES, keys: 20_000, value_len_max: 30, ..TINY }, 4);
 }
 
+/// Whatever memcached takes, though the shards were made for more; ghosts go with the limit.
+#[test]
+fn a_limit_can_be_lowered_as_far_as_memcached_lets_it() {
+    for memory_bytes in [64 << 20, 1 << 30, 64 << 30] {
+        let options = Options { threads: 4, ..options(memory_bytes, 1 << 20, true) };
+        let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
+        for limit in [8 << 20, memory_bytes, 8 << 20] {
+            assert!(store.set_memory_limit(limit));
+            let ghosts = store.shards.iter().map(|shard| shard.lock().ghosts.bytes()).sum();
+            assert!((limit / 200..=limit / 64).contains(&ghosts), "{ghosts} bytes");
+            for number in 0..50_000u32 {
+                let key = number.to_string();
+                let (key, meta) = (store.key(key.as_bytes()), Meta::default());
+                store.store(&Terms::default(), &key, meta, &[b'x'; 1000], Secs(100)).unwrap();
+            }
+            while store.maintain(Secs(100)) {}
+            let pages: usize = store.shards.iter().map(|shard| shard.lock().pages_held).sum();
+            let least = store.shards.len() * PAGES_PER_SHARD_LEAST;
+            assert!(pages <= least.max((limit * 5 / 4) / store.arena.page_bytes()));
+        }
+        validate(&store);
+    }
+}
+
 /// An index that has outgrown a lowered limit gives pages back, of spill buckets too, until it holds a
 /// third of what makes it grow: 64 bytes for 8.5 / 3 items. So items find room again.
 #[test]
