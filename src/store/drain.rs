@@ -141,7 +141,7 @@ impl Shard {
             let Some(drain) = &mut self.drain else { return Progress::Stopped };
             let (class, page, index) = (drain.class, drain.page, drain.next);
             if index == self.slab.per_page(class) {
-                self.end_drain();
+                self.end_drain(now);
                 return Progress::Done;
             }
             if left == 0 {
@@ -187,7 +187,7 @@ impl Shard {
         true
     }
 
-    fn end_drain(&mut self) {
+    fn end_drain(&mut self, now: Secs) {
         let Some(Drain { class, page, to, .. }) = self.drain.take() else { return };
         let number = self.slab.end_drain(class, page);
         self.forget_page(class, number);
@@ -200,7 +200,11 @@ impl Shard {
                 self.slab.add_page(to, page);
                 self.class_mut(to).chunks_since_page = 0;
             }
-            Recipient::Index => self.index.add_main_page(page),
+            Recipient::Index => {
+                self.index.add_main_page(page);
+                // At once: one without a bucket in use would go back.
+                self.grow_index(now);
+            }
             Recipient::Spill => self.index.add_spill_page(page),
             Recipient::Arena => self.give_page(page),
         }
@@ -273,11 +277,21 @@ mod tests {
         store
     }
 
-    /// The same with none deleted.
     fn full_store() -> Arc<Store> {
+        let store = store_of(8 << 20, 1 << 20);
+        (0..ITEMS).for_each(|number| set(&store, number, b"x"));
+        store
+    }
+
+    fn set(store: &Store, number: usize, value: &[u8]) {
+        let (key, terms) = (format!("key{number}"), Terms::default());
+        store.store(&terms, &store.key(key.as_bytes()), Meta::default(), value, NOW).expect("room");
+    }
+
+    fn store_of(memory_bytes: usize, item_size_max: usize) -> Arc<Store> {
         let options = Options {
-            memory_bytes: 8 << 20,
-            item_size_max: 1 << 20,
+            memory_bytes,
+            item_size_max,
             growth_factor: 1.25,
             chunk_space_min: 48,
             evictions: true,
@@ -289,13 +303,7 @@ mod tests {
             track_sizes: false,
             threads: 1,
         };
-        let store = Store::new(&options).expect("memory");
-        let terms = Terms::default();
-        for number in 0..ITEMS {
-            let (key, meta) = (format!("key{number}"), Meta::default());
-            store.store(&terms, &store.key(key.as_bytes()), meta, b"x", NOW).expect("room");
-        }
-        store
+        Store::new(&options).expect("memory")
     }
 
     fn is_draining(store: &Store) -> bool {
@@ -352,6 +360,29 @@ mod tests {
         let totals = store.totals();
         assert!(totals.slabs_moved >= 20, "{totals:?}");
         assert_eq!((totals.curr_items, totals.evictions), (ITEMS as u64 / 4, 0));
+    }
+
+    /// Where the background ends a drain, no insert need come before the index is next looked at.
+    #[test]
+    fn a_page_for_the_index_is_used_at_once() {
+        let store = store_of(2 << 20, 1 << 19);
+        let is_for_index = || {
+            let shard = store.shard(0);
+            shard.drain.is_some_and(|drain| drain.to == Recipient::Index)
+        };
+        (0..5000).for_each(|number| set(&store, number, &[b'x'; 1000]));
+        for number in 0.. {
+            if is_for_index() {
+                break;
+            }
+            assert!(number < 100_000, "the index has all it wants");
+            set(&store, number, b"x");
+        }
+        let pages = store.shard(0).index.pages();
+        while store.maintain(NOW) {}
+        assert!(!is_for_index());
+        assert_eq!(store.shard(0).index.pages(), pages + 1);
+        validate(&store);
     }
 
     /// The chunk that an item lies in.

@@ -433,7 +433,7 @@ impl Shard {
     }
 
     /// Splits a bucket when there are too many items for the buckets.
-    fn grow_index(&mut self, now: Secs) {
+    pub(super) fn grow_index(&mut self, now: Secs) {
         if !self.index.wants_growth() {
             return;
         }
