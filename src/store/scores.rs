@@ -85,15 +85,19 @@ impl Scores {
         self.gains.iter().for_each(decay);
         let hits = |hits: &AtomicU32| hits.load(Relaxed) as f32 / PARTS;
         let (small, main) = (hits(&self.small_hits), hits(&self.main_hits));
-        if main_pages < SHARE_PAGES_MIN || small + main < SHARE_HITS_MIN {
+        if small + main < SHARE_HITS_MIN {
+            return false;
+        }
+        // Also while nothing is decided: what was long ago tells nothing of what is now.
+        decay(&self.small_hits);
+        decay(&self.main_hits);
+        if main_pages < SHARE_PAGES_MIN {
             return false;
         }
         let main = main * SMALL_BIAS;
         let moved = self.small_share() + SHARE_STEP * (small - main) / (small + main);
         let share = moved.clamp(SHARE_MIN, SHARE_MAX);
         self.small_share.store((share * SHARE_PARTS) as u32, Relaxed);
-        decay(&self.small_hits);
-        decay(&self.main_hits);
         true
     }
 }
@@ -164,6 +168,21 @@ mod tests {
             }
             assert!((scores.small_share() - want).abs() < 0.001, "{}", scores.small_share());
         }
+    }
+
+    #[test]
+    fn what_was_counted_long_before_a_decision_is_forgotten() {
+        let (scores, mut ageing) = (Scores::new(2), Ageing::new(1));
+        for _ in 0..100 {
+            (0..1000).for_each(|_| scores.note_hit(A, Queue::Small, 1.0));
+            age(&scores, &mut ageing);
+        }
+        for _ in 0..10 {
+            (0..1000).for_each(|_| scores.note_hit(A, Queue::Main, 1.0));
+            ageing.note_main_eviction(SHARE_PAGES_MIN);
+            age(&scores, &mut ageing);
+        }
+        assert!(scores.small_share() < SHARE_MIN + SHARE_STEP, "{}", scores.small_share());
     }
 
     #[test]
