@@ -399,6 +399,27 @@ mod tests {
         }
     }
 
+    /// Who comes while another thread does a flush that is due waits for its end.
+    #[test]
+    fn nobody_goes_on_amid_a_flush_that_is_due() {
+        let store = store(true);
+        store.flush_at(Secs(101));
+        let last = store.shards.last().expect("a shard").lock();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let begin = |store: Arc<Store>, done: std::sync::mpsc::Sender<()>| {
+            std::thread::spawn(move || {
+                store.flush_if_due(Secs(101));
+                done.send(()).expect("somebody waits");
+            })
+        };
+        let threads = [begin(store.clone(), done.clone()), begin(store.clone(), done)];
+        assert!(is_done.recv_timeout(std::time::Duration::from_millis(100)).is_err());
+        drop(last);
+        threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        assert_eq!(is_done.iter().count(), 2);
+        assert_eq!(store.flush_due.load(Relaxed), 0);
+    }
+
     #[test]
     fn a_flush_amid_a_sweep_reaches_what_lies_behind_it() {
         let store = full_store();

@@ -54,7 +54,10 @@ mod validate;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
@@ -149,6 +152,8 @@ pub struct Store {
     uploading_bytes: AtomicUsize,
     /// Second at which a flush is due; 0: none.
     flush_due: AtomicU32,
+    /// Held by the thread that does it, which locks the shards in turn.
+    flushing: Mutex<()>,
     /// Second of the last flush, or of the one that is due.
     flush_shown: AtomicU32,
     /// The rounds through the shards that give back pages, and that free what has expired.
@@ -251,6 +256,7 @@ impl Store {
             limit_bytes: AtomicUsize::new(options.memory_bytes),
             uploading_bytes: AtomicUsize::new(0),
             flush_due: AtomicU32::new(0),
+            flushing: Mutex::new(()),
             flush_shown: AtomicU32::new(0),
             pages_round: Round::default(),
             sweep_round: Round::default(),
@@ -452,14 +458,19 @@ impl Store {
     }
 
     /// Does a flush whose second has come. Called with each new `now`, before requests are
-    /// executed with it.
+    /// executed with it. Where another thread does it, this waits for its end: what is stored next would
+    /// else be lost to it.
     pub fn flush_if_due(&self, now: Secs) {
-        let due = self.flush_due.load(Relaxed);
-        if due != 0
-            && due <= now.0
-            && self.flush_due.compare_exchange(due, 0, Relaxed, Relaxed).is_ok()
-        {
+        let is_due = || (1..=now.0).contains(&self.flush_due.load(Acquire));
+        if !is_due() {
+            return;
+        }
+        let _turn = self.flushing.lock();
+        if is_due() {
+            let due = self.flush_due.load(Acquire);
             self.flush_shards(now);
+            // Loses to a flush that is asked for at this moment: that one is due.
+            let _lost = self.flush_due.compare_exchange(due, 0, Release, Relaxed);
         }
     }
 
