@@ -137,6 +137,7 @@ impl Ghosts {
     }
 
     /// Bytes of the table.
+    #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.table.sets * SET_BYTES
     }

@@ -389,7 +389,9 @@ mod tests {
         while store.totals().evictions == 0 {
             newest += 1;
             set(&store, &format!("old{newest}"), len, None).expect("room");
-            (1..=newest).for_each(|number| drop(hit(&store, &format!("old{number}"))));
+            for number in 1..=newest {
+                let _found = hit(&store, &format!("old{number}"));
+            }
         }
         let value = pin(&store, &format!("old{newest}"));
         let evicted = store.totals().evictions;
