@@ -55,12 +55,70 @@ pub(super) struct PageNote {
     pub number: AtomicU32,
 }
 
-#[derive(Debug)]
-pub(super) struct Arena {
+/// Where pages and chunks lie: what each part of a shard keeps a copy of, since every lookup asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
     base: NonNull<u8>,
     reserved: usize,
     page_shift: u32,
     granule_shift: u32,
+}
+
+// SAFETY: a position in the arena's mapping, which is all that is shared with it; who may touch
+// which bytes there is ruled by page ownership (module documentation).
+unsafe impl Send for Geometry {}
+// SAFETY: as for Send.
+unsafe impl Sync for Geometry {}
+
+impl Geometry {
+    pub(super) fn page_bytes(&self) -> usize {
+        1 << self.page_shift
+    }
+
+    /// Chunk sizes are multiples of this many bytes.
+    pub(super) fn granule(&self) -> usize {
+        1 << self.granule_shift
+    }
+
+    /// Offset of a page's first byte.
+    pub(super) fn page_start(&self, page: PageId) -> usize {
+        (page.0 as usize) << self.page_shift
+    }
+
+    /// The page that holds the byte at `offset`.
+    pub(super) fn page_of(&self, offset: usize) -> PageId {
+        PageId((offset >> self.page_shift) as u32)
+    }
+
+    /// Offset of a chunk's first byte.
+    pub(super) fn offset(&self, chunk: Ref) -> usize {
+        (chunk.0 as usize) << self.granule_shift
+    }
+
+    /// The reference of the chunk that begins at `offset`.
+    pub(super) fn reference(&self, offset: usize) -> Ref {
+        debug_assert_eq!(offset & (self.granule() - 1), 0);
+        Ref((offset >> self.granule_shift) as u32)
+    }
+
+    /// Address of the byte at `offset`, of which `len` bytes are to be used.
+    ///
+    /// # Safety
+    ///
+    /// They lie within the reservation: in a page that the arena has handed out.
+    pub(super) unsafe fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
+        debug_assert!(
+            offset <= self.reserved && len <= self.reserved - offset,
+            "outside the arena"
+        );
+        // SAFETY: inside the one mapping, as the caller promises.
+        unsafe { self.base.add(offset) }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Arena {
+    geometry: Geometry,
     notes: Box<[PageNote]>,
     /// The same second for the items that begin in each region.
     region_floors: Box<[AtomicU32]>,
@@ -76,12 +134,6 @@ struct Pool {
     taken: u32,
     limit: u32,
 }
-
-// SAFETY: the arena hands out raw positions only; who may touch which bytes is ruled by page
-// ownership (module documentation), and the pool and the notes are synchronised by themselves.
-unsafe impl Send for Arena {}
-// SAFETY: as for Send.
-unsafe impl Sync for Arena {}
 
 impl Arena {
     /// Reserves room for `limit_bytes`, and as much more as references can name, so that the limit
@@ -102,7 +154,8 @@ impl Arena {
         let notes = zeroed(reserved >> page_shift);
         let region_floors = zeroed(reserved / REGION_BYTES);
         let pool = pool.into();
-        let arena = Arena { base, reserved, page_shift, granule_shift, notes, region_floors, pool };
+        let geometry = Geometry { base, reserved, page_shift, granule_shift };
+        let arena = Arena { geometry, notes, region_floors, pool };
         arena.set_limit(limit_bytes);
         Ok(arena)
     }
@@ -130,7 +183,7 @@ impl Arena {
         // SAFETY: the range is one page of the mapping, and its owner has just given it up.
         let gone = unsafe {
             madvise(
-                self.base.add(self.page_start(page)).cast(),
+                self.geometry.base.add(self.geometry.page_start(page)).cast(),
                 self.page_bytes(),
                 MmapAdvise::MADV_DONTNEED,
             )
@@ -159,12 +212,12 @@ impl Arena {
 
     /// Asks for huge pages and touches everything up to the limit (`-L`).
     pub(super) fn preallocate(&self) -> Result<(), nix::Error> {
-        let len = (self.limit_pages() + 1) << self.page_shift;
+        let len = (self.limit_pages() + 1) << self.geometry.page_shift;
         // SAFETY: the range lies in the mapping; the advice changes no content.
-        unsafe { madvise(self.base.cast(), len, MmapAdvise::MADV_HUGEPAGE)? };
+        unsafe { madvise(self.geometry.base.cast(), len, MmapAdvise::MADV_HUGEPAGE)? };
         for at in (0..len).step_by(4096) {
             // SAFETY: inside the mapping, and before any page has an owner.
-            unsafe { self.base.add(at).write_volatile(0) };
+            unsafe { self.geometry.base.add(at).write_volatile(0) };
         }
         Ok(())
     }
@@ -183,13 +236,17 @@ impl Arena {
         self.pool.lock().taken as usize
     }
 
+    pub(super) fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
     pub(super) fn page_bytes(&self) -> usize {
-        1 << self.page_shift
+        self.geometry.page_bytes()
     }
 
     /// Chunk sizes are multiples of this many bytes.
     pub(super) fn granule(&self) -> usize {
-        1 << self.granule_shift
+        self.geometry.granule()
     }
 
     pub(super) fn note(&self, page: PageId) -> &PageNote {
@@ -209,43 +266,13 @@ impl Arena {
     pub(super) fn regions_per_page(&self) -> usize {
         self.page_bytes() / REGION_BYTES
     }
-
-    /// Offset of a page's first byte.
-    pub(super) fn page_start(&self, page: PageId) -> usize {
-        (page.0 as usize) << self.page_shift
-    }
-
-    /// The page that holds the byte at `offset`.
-    pub(super) fn page_of(&self, offset: usize) -> PageId {
-        PageId((offset >> self.page_shift) as u32)
-    }
-
-    /// Offset of a chunk's first byte.
-    pub(super) fn offset(&self, chunk: Ref) -> usize {
-        (chunk.0 as usize) << self.granule_shift
-    }
-
-    /// The reference of the chunk that begins at `offset`.
-    pub(super) fn reference(&self, offset: usize) -> Ref {
-        debug_assert_eq!(offset & (self.granule() - 1), 0);
-        Ref((offset >> self.granule_shift) as u32)
-    }
-
-    /// Address of the byte at `offset`, of which `len` bytes are to be used.
-    ///
-    /// Panics if they do not lie within the reservation.
-    pub(super) fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
-        assert!(offset <= self.reserved && len <= self.reserved - offset, "outside the arena");
-        // SAFETY: just checked to lie inside the one mapping.
-        unsafe { self.base.add(offset) }
-    }
 }
 
 impl Drop for Arena {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`; nothing that borrows from it can outlive it,
         // since pinned values and uploads hold the store that owns the arena.
-        let unmapped = unsafe { munmap(self.base.cast(), self.reserved) };
+        let unmapped = unsafe { munmap(self.geometry.base.cast(), self.geometry.reserved) };
         debug_assert!(unmapped.is_ok());
     }
 }
@@ -308,9 +335,10 @@ mod tests {
     fn references_name_granules() {
         let arena = Arena::new(1 << 20, 16384).unwrap();
         assert_eq!(arena.granule(), 4);
-        let offset = arena.page_start(PageId(3)) + 44;
-        let chunk = arena.reference(offset);
-        assert_eq!(arena.offset(chunk), offset);
-        assert_eq!(arena.page_of(offset), PageId(3));
+        let places = arena.geometry();
+        let offset = places.page_start(PageId(3)) + 44;
+        let chunk = places.reference(offset);
+        assert_eq!(places.offset(chunk), offset);
+        assert_eq!(places.page_of(offset), PageId(3));
     }
 }

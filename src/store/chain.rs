@@ -139,6 +139,13 @@ impl Shard {
     /// Writes the bytes of `payload` into the value of `item`, from offset `at` on. Nobody reads
     /// the item: it is not linked, or not pinned.
     pub(super) fn fill(&mut self, item: Ref, at: usize, payload: Payload<'_>) {
+        if let Payload::Bytes(bytes) = payload
+            && !self.slab.chunk(item).has(Mark::CHAINED)
+        {
+            // SAFETY: the lock is held, and nobody reads the item.
+            let value = unsafe { self.slab.chunk(item).piece_mut() };
+            return value[at..at + bytes.len()].copy_from_slice(bytes);
+        }
         let mut writer = Writer { pieces: self.pieces(item), room: &mut [], skip: at };
         match payload {
             Payload::Bytes(bytes) => writer.put(bytes),

@@ -111,6 +111,9 @@ impl Hit<'_> {
 
     /// Appends the value.
     pub fn copy_to(&self, into: &mut Vec<u8>) {
+        if !self.chunk().has(Mark::CHAINED) {
+            return into.extend_from_slice(self.shard.first_piece(self.item));
+        }
         for piece in self.shard.value_pieces(self.item) {
             into.extend_from_slice(piece);
         }

@@ -25,7 +25,7 @@ mod tests;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::arena::{Arena, PageId, Ref};
+use super::arena::{Arena, Geometry, PageId, Ref};
 use spill::Spills;
 pub(super) use walk::position;
 
@@ -67,7 +67,9 @@ enum Place {
 /// by whoever has a reference to this.
 #[derive(Debug)]
 pub(super) struct Index {
-    arena: Arc<Arena>,
+    /// Kept, since the buckets lie in it.
+    _arena: Arc<Arena>,
+    places: Geometry,
     main: Vec<PageId>,
     spill: Spills,
     /// Buckets in use: `1 << level` plus `split`.
@@ -83,7 +85,8 @@ impl Index {
     pub(super) fn new(arena: Arc<Arena>, page: PageId) -> Index {
         let page_shift = (arena.page_bytes() / BUCKET_BYTES).ilog2();
         let mut index = Index {
-            arena,
+            places: arena.geometry(),
+            _arena: arena,
             main: Vec::new(),
             spill: Spills::default(),
             level: page_shift,
@@ -405,7 +408,8 @@ impl Index {
             Place::Spill(number) => (self.spill.page(page_of(number)), number),
         };
         let within = (number & ((1 << self.page_shift) - 1)) as usize * BUCKET_BYTES;
-        self.arena.at(self.arena.page_start(page) + within, BUCKET_BYTES).cast()
+        // SAFETY: a bucket's place in a page that the arena has handed out.
+        unsafe { self.places.at(self.places.page_start(page) + within, BUCKET_BYTES).cast() }
     }
 }
 

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::arena::{Arena, PageId, Ref};
+use super::arena::{Arena, Geometry, PageId, Ref};
 use super::class::{ClassId, Sizes};
 use super::item::{Chunk, Kind};
 use super::queue::{Place, Queues};
@@ -17,6 +17,7 @@ use super::queue::{Place, Queues};
 #[derive(Debug)]
 pub(super) struct Slab {
     arena: Arc<Arena>,
+    places: Geometry,
     sizes: Arc<Sizes>,
     /// By class id; entry 0 is not used.
     classes: Vec<Pages>,
@@ -61,7 +62,8 @@ impl Slab {
                 }
             }))
             .collect();
-        Slab { arena, sizes, classes, slack_count: 0, draining: None }
+        let places = arena.geometry();
+        Slab { arena, places, sizes, classes, slack_count: 0, draining: None }
     }
 
     pub(super) fn sizes(&self) -> &Sizes {
@@ -71,9 +73,9 @@ impl Slab {
     /// The chunk that begins at `chunk`, which is one of this slab's.
     pub(super) fn chunk(&self, chunk: Ref) -> Chunk {
         debug_assert!(chunk.is_some());
-        let offset = self.arena.offset(chunk);
+        let offset = self.places.offset(chunk);
         debug_assert!(
-            (offset - self.arena.page_start(self.arena.page_of(offset)))
+            (offset - self.places.page_start(self.places.page_of(offset)))
                 .is_multiple_of(self.classes[usize::from(self.class_of(chunk).0)].chunk_bytes),
             "{chunk:?} is no chunk's beginning"
         );
@@ -91,7 +93,9 @@ impl Slab {
 
     /// Address of a chunk.
     fn address(&self, chunk: Ref) -> NonNull<u8> {
-        self.arena.at(self.arena.offset(chunk), super::item::HEADER_BYTES)
+        // SAFETY: references come from `take` of this slab, and the index, the queues and the links
+        // that keep them: they name chunks in pages that the arena has handed out.
+        unsafe { self.places.at(self.places.offset(chunk), super::item::HEADER_BYTES) }
     }
 
     /// The class that `chunk`'s page is cut for.
@@ -101,7 +105,7 @@ impl Slab {
 
     /// The page that `chunk` lies in.
     pub(super) fn page_of(&self, chunk: Ref) -> PageId {
-        self.arena.page_of(self.arena.offset(chunk))
+        self.places.page_of(self.places.offset(chunk))
     }
 
     /// Takes a free chunk of `class`; its bytes are arbitrary and it counts as used.
@@ -216,11 +220,11 @@ impl Slab {
 
     /// Where `chunk` lies in the ring of its class.
     pub(super) fn place_of(&self, chunk: Ref) -> Place {
-        let offset = self.arena.offset(chunk);
-        let page = self.arena.page_of(offset);
+        let offset = self.places.offset(chunk);
+        let page = self.places.page_of(offset);
         let note = self.arena.note(page);
         let chunk_bytes = self.class(ClassId(note.class.load(Relaxed))).chunk_bytes;
-        let within = offset - self.arena.page_start(page);
+        let within = offset - self.places.page_start(page);
         Place {
             page: note.number.load(Relaxed) as usize,
             chunk: (within as u32 / chunk_bytes as u32) as usize,
@@ -258,13 +262,13 @@ impl Slab {
     /// The chunk at place `index` of a page of `class`.
     pub(super) fn chunk_at(&self, class: ClassId, page: PageId, index: usize) -> Ref {
         debug_assert!(index < self.class(class).per_page);
-        self.arena.reference(self.arena.page_start(page) + index * self.class(class).chunk_bytes)
+        self.places.reference(self.places.page_start(page) + index * self.class(class).chunk_bytes)
     }
 
     /// Lowers the expiry floors of the chunk's page and region to `second` (not 0).
     pub(super) fn note_expiry(&self, chunk: Ref, second: u32) {
-        let offset = self.arena.offset(chunk);
-        let page = self.arena.page_of(offset);
+        let offset = self.places.offset(chunk);
+        let page = self.places.page_of(offset);
         for floor in [self.arena.region_floor(offset), &self.arena.note(page).expiry_floor] {
             let old = floor.load(Relaxed);
             if old == 0 || second < old {
