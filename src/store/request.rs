@@ -75,6 +75,13 @@ pub struct Terms {
     pub create: Option<Expiry>,
 }
 
+impl Terms {
+    /// Whether the value is stored whatever is there.
+    pub(super) fn is_unconditional(&self) -> bool {
+        self.mode == Mode::Set && self.compare.is_none()
+    }
+}
+
 impl From<Mode> for Terms {
     fn from(mode: Mode) -> Terms {
         Terms { mode, ..Terms::default() }

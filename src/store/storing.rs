@@ -37,7 +37,11 @@ impl Shard {
         now: Secs,
     ) -> Result<Outcome, Refusal> {
         let found = self.lookup_to_store(key, now);
-        let verdict = self.judge(terms, found.map(|(_, item)| item), meta.expiry, now);
+        let verdict = if terms.is_unconditional() {
+            Verdict::Place(Placing { expiry: meta.expiry, ..Placing::default() })
+        } else {
+            self.judge(terms, found.map(|(_, item)| item), meta.expiry, now)
+        };
         let placing = match verdict {
             Verdict::Place(placing) => placing,
             Verdict::Join(old) => {
@@ -250,15 +254,37 @@ impl Shard {
             && self.slab.sizes().class_for(bytes) == Some(self.slab.class_of(old))
     }
 
-    /// Makes `old`'s chunk the new item of the same key; it keeps its standing with the hand.
+    /// Makes `old`'s chunk, which is a living item's, the new item of the same key; it keeps its standing
+    /// with the hand.
     pub(super) fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8], now: Secs) {
         let chunk = self.slab.chunk(old);
-        let freq = chunk.freq();
-        self.note_unlinked(old);
+        let (freq, before) = (chunk.freq(), chunk.requested_bytes() as u64);
         chunk.make_item(header);
         chunk.set_freq(freq);
-        self.choose_queue_again(old, now);
+        chunk.set(Mark::LINKED);
         self.fill(old, 0, Payload::Bytes(value));
-        self.note_linked(old);
+        self.note_renewed(old, before);
+        if self.settings.temporary_ttl.is_some() {
+            self.choose_queue_again(old, now);
+        }
+    }
+
+    /// Counts a living item that was stored anew in its place, and asked for `before` bytes before that.
+    fn note_renewed(&mut self, item: Ref, before: u64) {
+        let chunk = self.slab.chunk(item);
+        if chunk.expiry() != Expiry::NEVER {
+            self.slab.note_expiry(item, chunk.expiry().0);
+        }
+        let requested = chunk.requested_bytes() as u64;
+        self.counters.total_items += 1;
+        if requested == before {
+            return;
+        }
+        self.counters.bytes = self.counters.bytes - before + requested;
+        self.histogram.remove(before);
+        self.histogram.add(requested);
+        let class = self.slab.class_of(item);
+        let counters = self.class_mut(class);
+        counters.requested = counters.requested - before + requested;
     }
 }
