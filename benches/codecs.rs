@@ -8,7 +8,8 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use nuthatch::protocol::text::get::{self, Begin, Next, Verb};
-use nuthatch::protocol::text::{self, Line};
+use nuthatch::protocol::text::{self, plain};
+use nuthatch::protocol::token::Tokens;
 use nuthatch::protocol::{binary, meta, response};
 
 use kit::script::{Kind, Script, Shape, key};
@@ -19,11 +20,13 @@ fn sent(kind: Kind, depth: usize) -> Vec<u8> {
     script.sends().flat_map(|(bytes, _)| bytes.to_vec()).collect()
 }
 
+/// As a session does.
 fn parse_line(input: &[u8]) -> bool {
-    match text::line(input) {
-        Line::Whole { text, len } => text::parse(text, len).noreply,
-        _ => false,
+    if let Some((_, noreply, _)) = plain::set(input) {
+        return noreply;
     }
+    let Some((tokens, _)) = plain::line(input) else { return false };
+    text::parse(tokens.at(0).unwrap_or_default(), &tokens).noreply
 }
 
 fn text(c: &mut Criterion) {
@@ -32,7 +35,7 @@ fn text(c: &mut Criterion) {
     group.bench_function("get", |b| {
         b.iter(|| {
             let line = black_box(&line[..]);
-            Verb::of(line).and_then(|verb| get::lone_key(verb, line)).is_some()
+            Verb::of(line).and_then(|verb| plain::get(verb, line)).is_some()
         });
     });
     let line = sent(Kind::MultiGet, 50);
@@ -72,15 +75,22 @@ fn keys_of(line: &[u8]) -> usize {
 fn meta_lines(c: &mut Criterion) {
     let mut group = c.benchmark_group("meta");
     for (name, verb, line) in [
-        ("mg v", meta::Verb::Get, "mg key-000000000000 v"),
-        ("mg with 8 flags", meta::Verb::Get, "mg key-000000000000 v f t s c k Oabcd q"),
-        ("ms", meta::Verb::Set, "ms key-000000000000 100"),
-        ("ms with 5 flags", meta::Verb::Set, "ms key-000000000000 100 T3600 F7 C12345678 Oabcd q"),
-        ("ma", meta::Verb::Arith, "ma key-000000000000 v D10"),
+        ("mg v", meta::Verb::Get, "mg key-000000000000 v\r\n"),
+        ("mg with 8 flags", meta::Verb::Get, "mg key-000000000000 v f t s c k Oabcd q\r\n"),
+        ("ms", meta::Verb::Set, "ms key-000000000000 100\r\n"),
+        (
+            "ms with 5 flags",
+            meta::Verb::Set,
+            "ms key-000000000000 100 T3600 F7 C12345678 Oabcd q\r\n",
+        ),
+        ("ma", meta::Verb::Arith, "ma key-000000000000 v D10\r\n"),
     ] {
         let line = line.as_bytes();
         group.bench_function(name, |b| {
-            b.iter(|| meta::parse(verb, black_box(line)).is_ok());
+            b.iter(|| {
+                let tokens = Tokens::of_plain_line(black_box(line));
+                tokens.is_some_and(|(tokens, _)| meta::parse(verb, &tokens).is_ok())
+            });
         });
     }
     group.finish();

@@ -72,7 +72,7 @@ impl<'a> Client<'a> {
     /// Lets up to `count` bytes go where the session wants a value's; tells how many went.
     fn fill_value(&mut self, count: usize) -> usize {
         let space = self.session.value_space();
-        let space: usize = space.into_iter().flatten().map(|slice| slice.len()).sum();
+        let space = space.map_or(0, |(slices, _)| slices.iter().map(|slice| slice.len()).sum());
         let taken = space.min(count).min(TURN_BYTES_MAX);
         if taken > 0 {
             self.session.value_read(taken);

@@ -30,7 +30,9 @@ pub mod text;
 
 mod number;
 
-mod token;
+mod scan;
+
+pub mod token;
 
 pub use reply::Reply;
 pub use request::{Command, Request};

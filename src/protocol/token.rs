@@ -5,6 +5,7 @@
 use arrayvec::ArrayVec;
 
 use crate::limits::TOKENS_MAX;
+use crate::protocol::scan::{line_end_len, word_len};
 
 /// The first [`TOKENS_MAX`] tokens of a line; later ones are not looked at.
 #[derive(Debug)]
@@ -25,6 +26,25 @@ impl<'a> Tokens<'a> {
             let _beyond_the_last = tokens.try_push(&line[start..]);
         }
         Tokens(tokens)
+    }
+
+    /// The tokens of the line that begins `input`, and its length with its terminator. None: it is not
+    /// all there, or not in the usual form (single spaces, no control characters, not many tokens, no
+    /// word longer than a key), which says nothing about it.
+    pub fn of_plain_line(input: &'a [u8]) -> Option<(Tokens<'a>, usize)> {
+        let mut tokens = ArrayVec::new();
+        let mut rest = input;
+        loop {
+            let len = word_len(rest).filter(|len| *len > 0)?;
+            let (token, behind) = rest.split_at(len);
+            tokens.try_push(token).ok()?;
+            if let [b' ', after @ ..] = behind {
+                rest = after;
+            } else {
+                let len = input.len() - behind.len() + line_end_len(behind)?;
+                return Some((Tokens(tokens), len));
+            }
+        }
     }
 
     /// Number of tokens, the command word included.
@@ -82,6 +102,23 @@ mod tests {
         let line = |others: usize| format!("{} noreply", vec!["x"; others].join(" "));
         assert!(Tokens::split(line(22).as_bytes()).end_in_noreply());
         assert!(!Tokens::split(line(23).as_bytes()).end_in_noreply());
+    }
+
+    #[test]
+    fn plain_lines_are_split_as_others_are() {
+        for line in ["incr a 1\r\n", "mg key v t\n", "x\r\n", "set a 0 0 1 noreply\r\nvalue"] {
+            let (tokens, len) = Tokens::of_plain_line(line.as_bytes()).expect(line);
+            let text = line[..len].trim_end();
+            assert_eq!(len, line.find('\n').unwrap() + 1);
+            assert_eq!(tokens.0, Tokens::split(text.as_bytes()).0);
+        }
+        for line in ["", "a", "a\r", "a \r\n", " a\r\n", "a  b\r\n", "a\tb\r\n", "a\r\r\n", "\r\n"]
+        {
+            assert!(Tokens::of_plain_line(line.as_bytes()).is_none(), "{line:?}");
+        }
+        let line = |count: usize| vec!["x"; count].join(" ") + "\r\n";
+        assert!(Tokens::of_plain_line(line(TOKENS_MAX).as_bytes()).is_some());
+        assert!(Tokens::of_plain_line(line(TOKENS_MAX + 1).as_bytes()).is_none());
     }
 
     #[test]

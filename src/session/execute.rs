@@ -19,7 +19,10 @@ impl Session {
     ) -> Step {
         let noreply = command.noreply;
         let reply = match command.request {
-            Request::Store(line) => return self.store(&line, noreply, data, out, turn),
+            Request::Store(line) => {
+                let key = turn.shared.store.key(line.key);
+                return self.store(&line, key, noreply, data, out, turn);
+            }
             Request::Refused { error, block_len } if block_len > 0 => {
                 return self.start_swallow(block_len, error, noreply);
             }

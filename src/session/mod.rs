@@ -20,6 +20,8 @@
 
 mod admin;
 
+mod batch;
+
 mod binary;
 
 mod conns;
@@ -60,15 +62,17 @@ use crate::buf;
 use crate::clock::Now;
 use crate::limits::{IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
 use crate::metrics::Counters;
+use crate::protocol::Reply;
 use crate::protocol::binary::MAGIC;
 use crate::protocol::meta::Command;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
+use crate::protocol::token::Tokens;
 use crate::store::Value;
 use crate::watch::{Wake, Watcher};
 use conns::Listing;
 use dump::Dump;
 use retrieve::Retrieval;
-use value::{Arriving, Swallow};
+use value::{Arriving, Swallow, answer};
 
 pub use conns::Portion;
 pub use datagram::{Datagram, Next};
@@ -300,24 +304,48 @@ impl Session {
         if let Some(pause) = pause(rest, out, turn) {
             return Step::wait(pause);
         }
+        if let Some(step) = self.batch(rest, out, turn) {
+            return step;
+        }
         if let Some(verb) = get::Verb::of(rest) {
             return self.retrieve(verb, rest, out, turn);
         }
+        if let Some((tokens, len)) = text::plain::line(rest) {
+            return self.obey_line(&rest[..len], &tokens, &rest[len..], out, turn).behind(len);
+        }
         match text::line(rest) {
-            Line::Whole { text, len } => {
+            Line::Whole { text, len } if len < LINE_LEN_MIN => {
                 log::trace!("< {}", text.escape_ascii());
                 turn.requests_left -= 1;
-                if len >= LINE_LEN_MIN
-                    && let Some(command) = Command::of(text)
-                {
-                    return self.meta(command, text, &rest[len..], out, turn).behind(len);
-                }
-                let command = text::parse(text, len);
-                self.execute(&command, &rest[len..], out, turn).behind(len)
+                answer(Reply::BadLine, false, out);
+                Step::on(len)
+            }
+            Line::Whole { text, len } => {
+                let tokens = Tokens::split(text);
+                self.obey_line(text, &tokens, &rest[len..], out, turn).behind(len)
             }
             Line::Partial => Step::wait(Want::Input),
             Line::Overlong => self.end(Want::Hangup),
         }
+    }
+
+    /// Executes a line from its tokens; `data` follows it.
+    fn obey_line(
+        &mut self,
+        text: &[u8],
+        tokens: &Tokens<'_>,
+        data: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        log::trace!("< {}", text.trim_ascii_end().escape_ascii());
+        turn.requests_left -= 1;
+        // Empty when the line begins with a space.
+        let word = if text.first() == Some(&b' ') { b"" } else { tokens.at(0).unwrap_or_default() };
+        if let Some(command) = Command::of(word) {
+            return self.meta(command, tokens, data, out, turn);
+        }
+        self.execute(&text::parse(word, tokens), data, out, turn)
     }
 
     fn skip_line(&mut self, rest: &[u8]) -> Step {

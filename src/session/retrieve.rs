@@ -4,16 +4,19 @@
 //! is consumed as it is answered, so that the machine can stop and go on between any two of them.
 #![forbid(unsafe_code)]
 
+use arrayvec::ArrayVec;
+
 use crate::clock::Expiry;
 use crate::limits::COPY_VALUE_MAX;
 use crate::metrics::Counter;
 use crate::protocol::Reply;
 use crate::protocol::response::value_line;
 use crate::protocol::text::get::{self, Begin, Next, Verb};
+use crate::session::batch::BATCH_MAX;
 use crate::session::execute::count_miss;
 use crate::session::value::log_answer;
 use crate::session::{Output, Session, State, Step, Turn, Want, pause};
-use crate::store::Hit;
+use crate::store::{Hit, Key};
 
 /// What a line of the get family asks for, beside its keys.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +37,6 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Step {
         let shows_cas = verb.shows_cas();
-        if !verb.touches()
-            && let Some((key, len)) = get::lone_key(verb, rest)
-        {
-            note_key(key, turn);
-            look_up(key, None, turn, |hit| show(hit, key, shows_cas, out));
-            out.push(Reply::End.line());
-            return Step::on(len);
-        }
         match get::begin(verb, rest) {
             Begin::Keys { at, exptime } => {
                 let touch = exptime.map(|exptime| turn.now.expiry(exptime));
@@ -54,7 +49,19 @@ impl Session {
         }
     }
 
-    /// The next key of a line.
+    /// A line of one key, answered.
+    pub(super) fn get_one(
+        &self,
+        key: &Key<'_>,
+        shows_cas: bool,
+        out: &mut Output,
+        turn: &Turn<'_>,
+    ) {
+        look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+        out.push(Reply::End.line());
+    }
+
+    /// The next keys of a line.
     pub(super) fn keys(
         &mut self,
         retrieval: Retrieval,
@@ -66,22 +73,49 @@ impl Session {
             return Step::wait(pause);
         }
         match get::next(rest) {
-            Next::Key { key, end, last } => {
-                let Retrieval { shows_cas, touch, .. } = retrieval;
-                note_key(key, turn);
-                look_up(key, touch, turn, |hit| show(hit, key, shows_cas, out));
-                self.state = if last {
-                    out.push(Reply::End.line());
-                    State::Line
-                } else {
-                    State::Keys(Retrieval { has_keys: true, ..retrieval })
-                };
-                Step::on(end)
-            }
+            Next::Key { .. } => self.take_keys(retrieval, rest, out, turn),
             Next::End { end } => self.end_line(retrieval, end, out, turn),
             Next::TooLong => self.give_up(Reply::BadLine, out, turn),
             Next::More { spaces } => Step { consumed: spaces, want: Some(Want::Input) },
         }
+    }
+
+    /// Some of the keys with which the rest of a line begins, looked up together.
+    fn take_keys(
+        &mut self,
+        retrieval: Retrieval,
+        rest: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        let Retrieval { shows_cas, touch, .. } = retrieval;
+        let store = &turn.shared.store;
+        let mut keys: ArrayVec<(Key<'_>, usize, bool), BATCH_MAX> = ArrayVec::new();
+        let mut at = 0;
+        while keys.len() < BATCH_MAX.min(turn.requests_left as usize)
+            && let Next::Key { key, end, last } = get::next(&rest[at..])
+        {
+            at += end;
+            keys.push((store.key(key), at, last));
+            if last {
+                break;
+            }
+        }
+        self.state = State::Keys(Retrieval { has_keys: true, ..retrieval });
+        let mut at = 0;
+        for (key, end, last) in &keys {
+            if out.is_high() {
+                return Step { consumed: at, want: Some(Want::Drain) };
+            }
+            note_key(key.bytes(), turn);
+            look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+            at = *end;
+            if *last {
+                out.push(Reply::End.line());
+                self.state = State::Line;
+            }
+        }
+        Step::on(at)
     }
 
     /// The line's end, `end` bytes from here, that no key stands directly before.
@@ -122,17 +156,16 @@ fn note_key(key: &[u8], turn: &mut Turn<'_>) {
 /// Looks one key up, giving its item a new expiry if one is named, shows the item to `visit`, and
 /// counts. Whether there is an item.
 pub(super) fn look_up(
-    key: &[u8],
+    key: &Key<'_>,
     touch: Option<Expiry>,
     turn: &Turn<'_>,
     visit: impl FnOnce(&mut Hit<'_>),
 ) -> bool {
     let (store, now, counters) = (&turn.shared.store, turn.now.secs, turn.counters);
     let visit = |hit: &mut Hit<'_>| {
-        turn.watch_hit(key, hit);
+        turn.watch_hit(key.bytes(), hit);
         visit(hit);
     };
-    let key = &store.key(key);
     let (found, hits, misses) = if let Some(expiry) = touch {
         counters.bump(Counter::CmdTouch);
         let found = store.get_and_touch(key, expiry, now, visit);

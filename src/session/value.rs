@@ -12,7 +12,7 @@ use crate::protocol::Reply;
 use crate::protocol::binary::{Status, Tag, Verb};
 use crate::protocol::request::{StoreLine, StoreVerb};
 use crate::session::{Output, Session, State, Step, Turn, Want, binary, meta};
-use crate::store::{Meta, Mode, Outcome, Refusal, Terms, Upload};
+use crate::store::{Key, Meta, Mode, Outcome, Refusal, Terms, Upload};
 
 /// What a data block ends in.
 const BLOCK_END: &[u8; 2] = b"\r\n";
@@ -21,25 +21,21 @@ const BLOCK_END: &[u8; 2] = b"\r\n";
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Storing<'a> {
     pub(super) terms: Terms,
-    pub(super) key: &'a [u8],
+    pub(super) key: Key<'a>,
     pub(super) meta: Meta,
     pub(super) value_len: usize,
 }
 
 /// How a store is told of, in the dialect in which it was asked for.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lies on the stack, and is only copied for a slow value"
-)]
-pub(super) enum Then {
+pub(super) enum Then<'a> {
     /// A line of the classic protocol.
     Text {
         /// Nothing is told.
         noreply: bool,
     },
     /// A line of the meta protocol.
-    Meta(meta::Answer),
+    Meta(meta::Answer<'a>),
     /// A packet of the binary protocol.
     Binary(Tag),
 }
@@ -57,12 +53,29 @@ pub(super) enum Told {
     BadChunk,
 }
 
-impl Then {
+impl Then<'_> {
+    /// The same, for a value whose line may go before it has come.
+    fn into_owned(self) -> Then<'static> {
+        match self {
+            Then::Text { noreply } => Then::Text { noreply },
+            Then::Meta(answer) => Then::Meta(answer.into_owned()),
+            Then::Binary(tag) => Then::Binary(tag),
+        }
+    }
+
     /// What follows the value.
     fn end(&self) -> &'static [u8] {
         match self {
             Then::Text { .. } | Then::Meta(_) => BLOCK_END,
             Then::Binary(_) => b"",
+        }
+    }
+
+    /// Whether what follows a value, if all of it is there, is what has to.
+    fn ends(&self, end: Option<&[u8]>) -> bool {
+        match self {
+            Then::Text { .. } | Then::Meta(_) => matches!(end, Some([b'\r', b'\n'])),
+            Then::Binary(_) => end.is_some(),
         }
     }
 
@@ -96,7 +109,11 @@ impl Then {
     /// Appends the answer.
     fn tell(&self, told: Told, out: &mut Output) {
         match self {
-            Then::Text { noreply } => answer(reply(told), *noreply, out),
+            Then::Text { noreply } => match told {
+                // Nearly always; the answer is known when this is compiled.
+                Told::Outcome(Outcome::Stored { .. }) => answer(Reply::Stored, *noreply, out),
+                told => answer(reply(told), *noreply, out),
+            },
             Then::Meta(meta) => meta.tell(told, out),
             Then::Binary(tag) => binary::tell(*tag, told, out),
         }
@@ -108,7 +125,7 @@ impl Then {
 pub(super) struct Arriving {
     upload: Upload,
     terms: Terms,
-    then: Then,
+    then: Then<'static>,
     /// What has come of the bytes behind the value. Full from the start where there are none.
     end: ArrayVec<u8, 2>,
 }
@@ -158,7 +175,7 @@ enum After {
     Nothing,
     Reply(Reply),
     Packet(Tag, Status),
-    Told(Box<Then>, Told),
+    Told(Box<Then<'static>>, Told),
 }
 
 impl Session {
@@ -166,6 +183,7 @@ impl Session {
     pub(super) fn store(
         &mut self,
         line: &StoreLine<'_>,
+        key: Key<'_>,
         noreply: bool,
         data: &[u8],
         out: &mut Output,
@@ -175,7 +193,7 @@ impl Session {
         let expiry = turn.now.expiry(line.exptime);
         let storing = Storing {
             terms: terms(line.verb),
-            key: line.key,
+            key,
             meta: Meta { flags: line.flags, expiry, is_binary_key: false },
             value_len: line.value_len,
         };
@@ -186,17 +204,15 @@ impl Session {
     pub(super) fn store_value(
         &mut self,
         storing: &Storing<'_>,
-        then: &Then,
+        then: &Then<'_>,
         data: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
         let (store, now) = (&turn.shared.store, turn.now.secs);
         let Storing { ref terms, key, meta, value_len } = *storing;
-        let key = store.key(key);
         let block_len = value_len + then.end().len();
-        let is_there =
-            value_len <= COPY_VALUE_MAX && data.get(value_len..block_len) == Some(then.end());
+        let is_there = value_len <= COPY_VALUE_MAX && then.ends(data.get(value_len..block_len));
         let refusal = if is_there {
             let glance = turn.watch_glance(&key);
             let stored = store.store(terms, &key, meta, &data[..value_len], now);
@@ -220,7 +236,7 @@ impl Session {
                     }
                     let there = BLOCK_END.len() - then.end().len();
                     let end = BLOCK_END[..there].iter().copied().collect();
-                    let (terms, then) = (*terms, then.clone());
+                    let (terms, then) = (*terms, then.clone().into_owned());
                     self.state = State::Value(Box::new(Arriving { upload, terms, then, end }));
                     return Step::on(0);
                 }
@@ -236,7 +252,7 @@ impl Session {
             store.forget(&key, now);
         }
         count_refusal(then, refusal, turn.counters);
-        let after = After::Told(Box::new(then.clone()), Told::Refused(refusal));
+        let after = After::Told(Box::new(then.clone().into_owned()), Told::Refused(refusal));
         self.state = State::Swallow(Swallow { remaining: block_len as u64, after });
         Step::on(0)
     }
@@ -336,6 +352,7 @@ impl Session {
 }
 
 /// Sends `reply` unless silence was asked for.
+#[inline]
 pub(super) fn answer(reply: Reply, noreply: bool, out: &mut Output) {
     if !noreply {
         log_answer(reply);
@@ -344,10 +361,15 @@ pub(super) fn answer(reply: Reply, noreply: bool, out: &mut Output) {
 }
 
 /// Logs errors with `-v`, every answer with `-vv`.
+#[inline]
 pub(super) fn log_answer(reply: Reply) {
-    if !log::log_enabled!(log::Level::Debug) {
-        return;
+    if log::log_enabled!(log::Level::Debug) {
+        log_line(reply);
     }
+}
+
+#[cold]
+fn log_line(reply: Reply) {
     let level = if reply.is_error() { log::Level::Debug } else { log::Level::Trace };
     log::log!(level, "> {}", reply.line().trim_ascii_end().escape_ascii());
 }
@@ -390,7 +412,7 @@ fn count(terms: &Terms, outcome: Outcome, counters: &Counters) {
     }
 }
 
-fn count_refusal(then: &Then, refusal: Refusal, counters: &Counters) {
+fn count_refusal(then: &Then<'_>, refusal: Refusal, counters: &Counters) {
     if !then.counts_refusals() {
         return;
     }

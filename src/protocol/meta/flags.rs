@@ -2,9 +2,7 @@
 //! meaning for one is not looked at there.
 #![forbid(unsafe_code)]
 
-use arrayvec::ArrayVec;
-
-use super::TOKENS_MAX;
+use super::Request;
 use super::key::Key;
 use crate::protocol::Reply;
 use crate::protocol::number;
@@ -13,7 +11,9 @@ use crate::protocol::number;
 #[derive(Clone, Debug)]
 pub struct Flags<'a> {
     /// The flags as they were given, letter and argument.
-    pub order: ArrayVec<&'a [u8], TOKENS_MAX>,
+    pub order: &'a [&'a [u8]],
+    /// Bits of the letters that were given.
+    seen: u128,
     /// `q`: the usual outcome is not answered.
     pub is_quiet: bool,
     /// `v`
@@ -49,7 +49,8 @@ pub struct Flags<'a> {
 impl Default for Flags<'_> {
     fn default() -> Self {
         Flags {
-            order: ArrayVec::new(),
+            order: &[],
+            seen: 0,
             is_quiet: false,
             shows_value: false,
             is_peek: false,
@@ -71,23 +72,18 @@ impl Default for Flags<'_> {
 
 /// Reads the flags, and the key as they say it is to be read. A duplicate or unknown flag is told at
 /// once, of other errors the last; a bad `F` leaves the text as it is (section 2).
-pub(super) fn read<'a>(key: &'a [u8], tokens: &[&'a [u8]]) -> Result<(Key<'a>, Flags<'a>), Reply> {
-    let mut flags = Flags::default();
-    let mut seen = 0_u128;
+pub(super) fn read<'a>(key: &'a [u8], request: &mut Request<'a>) -> Result<(), Reply> {
     let mut error = None;
-    let mut read_key = Key::plain(key);
-    for token in tokens {
+    for token in request.flags.order {
         let letter = token[0];
-        let bit = 1 << (letter & 127);
-        if seen & bit != 0 {
+        if request.flags.has(letter) {
             return Err(Reply::MetaDuplicateFlag);
         }
-        seen |= bit;
-        flags.order.push(token);
+        request.flags.seen |= bit(letter);
         let failed = if letter == b'b' {
-            Key::base64(key).map(|key| read_key = key).ok_or(Reply::MetaBadKey)
+            Key::base64(key).map(|key| request.key = key).ok_or(Reply::MetaBadKey)
         } else {
-            flags.take(letter, &token[1..])
+            request.flags.take(letter, &token[1..])
         };
         match failed {
             Ok(()) => {}
@@ -96,7 +92,18 @@ pub(super) fn read<'a>(key: &'a [u8], tokens: &[&'a [u8]]) -> Result<(Key<'a>, F
             Err(reply) => error = Some(reply),
         }
     }
-    error.map_or(Ok((read_key, flags)), Err)
+    error.map_or(Ok(()), Err)
+}
+
+fn bit(letter: u8) -> u128 {
+    1 << (letter & 127)
+}
+
+impl<'a> Flags<'a> {
+    /// What nothing has been read of yet.
+    pub(super) fn of(order: &'a [&'a [u8]]) -> Flags<'a> {
+        Flags { order, ..Flags::default() }
+    }
 }
 
 impl Flags<'_> {
@@ -133,7 +140,7 @@ impl Flags<'_> {
 
     /// Whether a flag was given.
     pub fn has(&self, letter: u8) -> bool {
-        self.order.iter().any(|token| token[0] == letter)
+        self.seen & bit(letter) != 0
     }
 }
 

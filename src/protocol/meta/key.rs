@@ -29,7 +29,7 @@ pub struct Key<'a>(Form<'a>);
 #[derive(Clone, Debug)]
 enum Form<'a> {
     Plain(&'a [u8]),
-    Binary(ArrayVec<u8, DECODED_LEN_MAX>),
+    Binary(Box<[u8]>),
 }
 
 impl<'a> Key<'a> {
@@ -51,7 +51,7 @@ impl<'a> Key<'a> {
         let text = end.map_or(text.as_slice(), |last| &text[..(last + 1) * 4]);
         let mut bytes = [0; DECODED_LEN_MAX];
         let len = BASE64.decode_slice(text, &mut bytes).ok().filter(|len| *len > 0)?;
-        Some(Key(Form::Binary(bytes[..len].iter().copied().collect())))
+        Some(Key(Form::Binary(bytes[..len].into())))
     }
 
     /// A key of either form.

@@ -87,48 +87,48 @@ pub struct Refused {
     pub block_len: u64,
 }
 
-/// Reads a line of `verb`: `text` without its terminator.
-pub fn parse(verb: Verb, text: &[u8]) -> Result<Request<'_>, Refused> {
-    let tokens = Tokens::split(text);
+/// Reads a line of `verb` from its tokens.
+pub fn parse<'a>(verb: Verb, tokens: &'a Tokens<'a>) -> Result<Request<'a>, Refused> {
     let (at_flags, value_len) = match verb {
-        Verb::Set => (3, value_len(&tokens)?),
+        Verb::Set => (3, value_len(tokens)?),
         _ => (2, 0),
     };
     let Some(key) = tokens.at(1) else { return Err(refused(Reply::BadLine, 0)) };
     let block_len = if verb == Verb::Set { value_len as u64 + 2 } else { 0 };
-    let flags = tokens.from(at_flags);
-    well_formed(verb, key, flags, at_flags + flags.len())
-        .map(|(key, flags)| Request { key, flags, value_len })
-        .map_err(|error| refused(error, block_len))
+    let flags = Flags::of(tokens.from(at_flags));
+    let mut request = Request { key: Key::plain(key), flags, value_len };
+    match well_formed(verb, key, &mut request, tokens.count()) {
+        Ok(()) => Ok(request),
+        Err(error) => Err(refused(error, block_len)),
+    }
 }
 
 /// The rows of section 2 from the second on; once a block's length is known, whatever else is
-/// wrong with the line, the block is not taken for commands.
+/// wrong with the line, the block is not taken for commands. Fills in what the flags say.
 fn well_formed<'a>(
     verb: Verb,
     key: &'a [u8],
-    tokens: &[&'a [u8]],
+    request: &mut Request<'a>,
     count: usize,
-) -> Result<(Key<'a>, Flags<'a>), Reply> {
+) -> Result<(), Reply> {
+    let tokens = request.flags.order;
     let is_flag = |token: &&[u8]| matches!(token.first(), Some(b'A'..=b'z' | b'0'..=b'9'));
     if !tokens.iter().all(is_flag) || (key.len() > KEY_LEN_MAX && verb != Verb::Arith) {
         return Err(Reply::BadLine);
     }
     if verb == Verb::Debug {
-        return Key::read(key, tokens.contains(&b"b".as_slice()))
-            .map(|key| (key, Flags::default()))
-            .ok_or(Reply::BadLine);
+        request.flags = Flags::default();
+        request.key = Key::read(key, tokens.contains(&b"b".as_slice())).ok_or(Reply::BadLine)?;
+        return Ok(());
     }
-    let read = || {
-        if key.len() > KEY_LEN_MAX {
-            return Err(Reply::BadLine);
-        }
-        if count > TOKENS_MAX {
-            return Err(Reply::MetaLineTooLong);
-        }
-        flags::read(key, tokens)
+    let read = if key.len() > KEY_LEN_MAX {
+        Err(Reply::BadLine)
+    } else if count > TOKENS_MAX {
+        Err(Reply::MetaLineTooLong)
+    } else {
+        flags::read(key, request)
     };
-    match (verb, read()) {
+    match (verb, read) {
         (Verb::Arith, Err(_)) => Err(Reply::MetaBadArithFlag),
         (_, read) => read,
     }
@@ -153,7 +153,8 @@ mod tests {
     #[track_caller]
     fn check_refused(line: &str, error: Reply, block_len: u64) {
         let Some(Command::Keyed(verb)) = Command::of(line.as_bytes()) else { panic!("{line}") };
-        let refused = parse(verb, line.as_bytes()).expect_err(line);
+        let tokens = Tokens::split(line.as_bytes());
+        let refused = parse(verb, &tokens).expect_err(line);
         assert_eq!(refused, Refused { error, block_len }, "{line}");
     }
 
@@ -206,7 +207,8 @@ mod tests {
     #[test]
     fn flags_section_3() {
         let line = b"ms Zm9v 5 b T30 F7 C1 E2 MA I q c k Oxyz";
-        let Request { key, flags, value_len } = parse(Verb::Set, line).unwrap();
+        let tokens = Tokens::split(line);
+        let Request { key, flags, value_len } = parse(Verb::Set, &tokens).unwrap();
         assert_eq!((key.bytes(), value_len), (b"foo".as_slice(), 5));
         assert_eq!((flags.ttl, flags.client_flags, flags.mode), (Some(30), 7, Some(b'A')));
         assert_eq!((flags.compare, flags.cas), (Some(1), Some(2)));
@@ -214,7 +216,8 @@ mod tests {
         assert_eq!(flags.order.last(), Some(&b"Oxyz".as_slice()));
         assert_eq!(flags.opaque_len, 4);
         let line = b"mg a N-1 R30 v u x J5 D6 L P h l s t f M";
-        let Request { flags, .. } = parse(Verb::Get, line).unwrap();
+        let tokens = Tokens::split(line);
+        let Request { flags, .. } = parse(Verb::Get, &tokens).unwrap();
         assert_eq!((flags.create, flags.recache), (Some(-1), Some(30)));
         assert_eq!((flags.initial, flags.delta, flags.mode), (5, 6, Some(b' ')));
         assert!(flags.shows_value && flags.empties && flags.is_peek);

@@ -12,7 +12,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use crate::limits::KEY_LEN_MAX;
 use crate::protocol::Reply;
 use crate::protocol::number;
-use crate::protocol::text::{LINE_WINDOW, without_cr};
+use crate::protocol::text::{LINE_WINDOW, plain, without_cr};
 
 /// Bytes among which a key and the space or CR LF behind it are found, if it is not too long.
 const KEY_WINDOW: usize = KEY_LEN_MAX + 2;
@@ -53,7 +53,7 @@ impl Verb {
     }
 
     /// Bytes of the word and the space behind it.
-    fn prefix_len(self) -> usize {
+    pub(super) fn prefix_len(self) -> usize {
         match self {
             Verb::Get | Verb::Gat => 4,
             Verb::Gets | Verb::Gats => 5,
@@ -139,6 +139,14 @@ pub fn begin(verb: Verb, input: &[u8]) -> Begin {
 
 /// Takes the next key off the rest of a line.
 pub fn next(rest: &[u8]) -> Next<'_> {
+    if let Some((key, after)) = plain::key(rest) {
+        let len = key.len();
+        match after {
+            [b' ', ..] => return Next::Key { key, end: len + 1, last: false },
+            [b'\r', b'\n', ..] => return Next::Key { key, end: len + 2, last: true },
+            _ => {}
+        }
+    }
     let spaces = count_spaces(rest);
     let window = &rest[spaces..rest.len().min(spaces + KEY_WINDOW)];
     let Some(len) = memchr2(b' ', b'\n', window) else {
@@ -152,18 +160,6 @@ pub fn next(rest: &[u8]) -> Next<'_> {
         1..=KEY_LEN_MAX => Next::Key { key, end, last },
         _ => Next::TooLong,
     }
-}
-
-/// The key and the length of the line that begins `input`, if that is no more than `verb`, one
-/// space, one key that is not too long and the end, all of it there: nearly every line is.
-pub fn lone_key(verb: Verb, input: &[u8]) -> Option<(&[u8], usize)> {
-    let prefix_len = verb.prefix_len();
-    let body = &input[prefix_len..];
-    let window = &body[..body.len().min(KEY_WINDOW)];
-    let len = memchr(b'\n', window)?;
-    let key = without_cr(&window[..len]);
-    let is_lone = !key.is_empty() && key.len() <= KEY_LEN_MAX && memchr(b' ', key).is_none();
-    is_lone.then_some((key, prefix_len + len + 1))
 }
 
 /// Whether one of `keys` is too long. The last one goes on behind them if they are not `whole`;
@@ -255,19 +251,5 @@ mod tests {
         assert!(fits(b"") && fits(b"\r") && fits(b"\n") && fits(b"\r\n") && fits(b" "));
         assert!(!fits(b"k ") && !fits(b"\r ") && !fits(b"k\n") && !fits(b"\r\r") && !fits(b"kk"));
         assert!(fits(b"k"), "one more byte is awaited before it is called too long");
-    }
-
-    #[test]
-    fn lone_keys() {
-        let lone = |line: &'static str| lone_key(Verb::Get, line.as_bytes());
-        assert_eq!(lone("get a\r\nget b\r\n"), Some((&b"a"[..], 7)));
-        assert_eq!(lone("get a\n"), Some((&b"a"[..], 6)));
-        for line in ["get a b\r\n", "get  a\r\n", "get \r\n", "get a", "get a\r"] {
-            assert_eq!(lone(line), None, "{line:?}");
-        }
-        let line = |len| format!("get {}\r\n", "k".repeat(len)).into_bytes();
-        assert!(lone_key(Verb::Get, &line(KEY_LEN_MAX)).is_some());
-        assert!(lone_key(Verb::Get, &line(KEY_LEN_MAX + 1)).is_none());
-        assert!(lone_key(Verb::Get, &line(KEY_LEN_MAX + 2)).is_none());
     }
 }

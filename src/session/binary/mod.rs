@@ -93,7 +93,8 @@ fn tell_done(tag: Tag, done: Result<(), Status>, out: &mut Output) {
 fn retrieve(tag: Tag, key: &[u8], exptime: Option<u32>, out: &mut Output, turn: &mut Turn<'_>) {
     let touch = exptime.map(|exptime| turn.now.expiry_unsigned(exptime));
     let shown_key = if matches!(tag.verb, Verb::GetK | Verb::GatK) { key } else { b"" };
-    let is_hit = look_up(key, touch, turn, |hit| show(tag, shown_key, hit, out));
+    let key = turn.shared.store.key(key);
+    let is_hit = look_up(&key, touch, turn, |hit| show(tag, shown_key, hit, out));
     if !is_hit && !tag.is_quiet {
         tell_missing(tag, shown_key, out);
     }

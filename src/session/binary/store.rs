@@ -30,11 +30,12 @@ impl Session {
             Verb::Replace if compare.is_none() => Mode::Replace,
             _ => Mode::Set,
         };
+        let key = turn.shared.store.key(key);
         let expiry = turn.now.expiry_unsigned(exptime);
         let storing = Storing {
             terms: Terms { compare, ..mode.into() },
             key,
-            meta: Meta { flags, expiry, is_binary_key: !turn.shared.store.key(key).is_one_word() },
+            meta: Meta { flags, expiry, is_binary_key: !key.is_one_word() },
             value_len,
         };
         self.store_value(&storing, &Then::Binary(tag), data, out, turn)

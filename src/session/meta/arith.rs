@@ -77,7 +77,7 @@ fn show(
     } else {
         bytes.extend_from_slice(b"HD");
     }
-    for token in &flags.order {
+    for token in flags.order {
         match token[0] {
             b'T' => hit.set_expiry(now.expiry(flags.ttl.unwrap_or(0))),
             b'N' if number.is_new => hit.set_expiry(now.expiry(flags.create.unwrap_or(0))),

@@ -81,7 +81,7 @@ fn show(
         bytes.extend_from_slice(b"HD");
     }
     let mut wins = false;
-    for token in &flags.order {
+    for token in flags.order {
         match token[0] {
             b'T' => hit.set_expiry(expiry(flags.ttl, now)),
             b'N' if hit.is_new() => {

@@ -14,17 +14,18 @@ use itoa::Buffer;
 use crate::clock::{Expiry, Secs};
 use crate::protocol::Reply;
 use crate::protocol::meta::{self, Command, Flags, Key, Refused, Verb, push_key};
+use crate::protocol::token::Tokens;
 use crate::session::value::answer;
 use crate::session::{Output, Session, Step, Turn};
 
 pub(super) use set::Answer;
 
 impl Session {
-    /// A line of the meta protocol, `text` without its terminator; `data` follows it.
+    /// A line of the meta protocol; `data` follows it.
     pub(super) fn meta(
         &mut self,
         command: Command,
-        text: &[u8],
+        tokens: &Tokens<'_>,
         data: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
@@ -33,7 +34,7 @@ impl Session {
             out.push(b"MN\r\n");
             return Step::on(0);
         };
-        let request = match meta::parse(verb, text) {
+        let request = match meta::parse(verb, tokens) {
             Ok(request) => request,
             Err(Refused { error, block_len: 0 }) => {
                 answer(error, false, out);
@@ -103,7 +104,7 @@ fn push_status(
     }
     let bytes = out.bytes();
     bytes.extend_from_slice(status);
-    for token in &flags.order {
+    for token in flags.order {
         match token[0] {
             b'O' => push_opaque(bytes, token),
             b'k' => push_key_flag(bytes, key.bytes(), key.is_binary()),

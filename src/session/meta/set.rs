@@ -1,25 +1,26 @@
 //! `ms` (meta, section 5).
 #![forbid(unsafe_code)]
 
+use std::borrow::Cow;
+
 use arrayvec::ArrayVec;
 
 use super::{push_key_flag, push_number, push_opaque};
-use crate::limits::KEY_LEN_MAX;
 use crate::protocol::Reply;
-use crate::protocol::meta::{OPAQUE_LEN_MAX, Request};
+use crate::protocol::meta::Request;
 use crate::session::value::{Storing, Then, Told, answer, reply};
 use crate::session::{Output, Session, Step, Turn};
 use crate::store::{Meta, Mode, Outcome, Terms};
 
-/// What the answer to an `ms` is made from once its value has come, when its line is gone.
+/// What the answer to an `ms` is made from once its value has come.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<'a> {
     is_quiet: bool,
     is_binary_key: bool,
     /// The flags that are answered, each once at most.
     returns: ArrayVec<u8, 4>,
-    key: ArrayVec<u8, KEY_LEN_MAX>,
-    opaque: ArrayVec<u8, OPAQUE_LEN_MAX>,
+    key: Cow<'a, [u8]>,
+    opaque: Cow<'a, [u8]>,
     /// Length of the value that was sent, in bytes.
     value_len: usize,
 }
@@ -40,7 +41,8 @@ impl Session {
             is_binary_key: key.is_binary(),
         };
         let store = &turn.shared.store;
-        let fits = || store.check_size(&store.key(key.bytes()), meta, *value_len).is_ok();
+        let key = store.key(key.bytes());
+        let fits = || store.check_size(&key, meta, *value_len).is_ok();
         let terms = match terms(request, turn) {
             // A value that is too large is complained of first.
             Ok(_) if flags.is_opaque_too_long() && fits() => Err(Reply::MetaOpaqueTooLong),
@@ -50,7 +52,7 @@ impl Session {
             Ok(terms) => terms,
             Err(error) => return self.start_swallow(*value_len as u64 + 2, error, false),
         };
-        let storing = Storing { terms, key: key.bytes(), meta, value_len: *value_len };
+        let storing = Storing { terms, key, meta, value_len: *value_len };
         self.store_value(&storing, &Then::Meta(Answer::new(request)), data, out, turn)
     }
 }
@@ -76,8 +78,8 @@ fn terms(request: &Request<'_>, turn: &Turn<'_>) -> Result<Terms, Reply> {
     })
 }
 
-impl Answer {
-    fn new(request: &Request<'_>) -> Answer {
+impl<'a> Answer<'a> {
+    fn new(request: &'a Request<'_>) -> Answer<'a> {
         let Request { key, flags, value_len } = request;
         let is_returned = |letter: &u8| matches!(letter, b'O' | b'k' | b'c' | b's');
         let opaque = flags.order.iter().find(|token| token[0] == b'O');
@@ -86,9 +88,18 @@ impl Answer {
             is_quiet: flags.is_quiet,
             is_binary_key: key.is_binary(),
             returns: flags.order.iter().map(|token| token[0]).filter(is_returned).collect(),
-            key: key.bytes().iter().copied().collect(),
-            opaque: opaque.map_or(ArrayVec::new(), |token| token.iter().copied().collect()),
+            key: key.bytes().into(),
+            opaque: opaque.map_or(Cow::default(), |token| (*token).into()),
             value_len: *value_len,
+        }
+    }
+
+    /// The same, when the line may go before the value has come.
+    pub(in crate::session) fn into_owned(self) -> Answer<'static> {
+        Answer {
+            key: self.key.into_owned().into(),
+            opaque: self.opaque.into_owned().into(),
+            ..self
         }
     }
 

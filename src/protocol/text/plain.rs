@@ -1,0 +1,130 @@
+//! Lines in their usual form, read in one pass.
+//!
+//! That is: single spaces, short numbers, nothing odd, and all of it there. Of anything else these
+//! functions say nothing, and the line is read with more care ([`super::line`], [`super::get`]). What they
+//! do read they read as those would.
+#![forbid(unsafe_code)]
+
+use crate::limits::KEY_LEN_MAX;
+use crate::protocol::request::{StoreLine, StoreVerb};
+use crate::protocol::scan::{line_end_len, word_len};
+use crate::protocol::text::get::Verb;
+use crate::protocol::text::{LINE_LEN_MIN, LINE_WINDOW};
+use crate::protocol::token::Tokens;
+
+/// Digits of a number that fits 32 bits whatever they are.
+const DIGITS_MAX: usize = 9;
+
+/// The key and the length of the line that begins `input`, if that is no more than `verb`, one
+/// space, one key that is not too long and the end, all of it there.
+pub fn get(verb: Verb, input: &[u8]) -> Option<(&[u8], usize)> {
+    let prefix_len = verb.prefix_len();
+    let (key, rest) = key(&input[prefix_len..])?;
+    Some((key, prefix_len + key.len() + line_end_len(rest)?))
+}
+
+/// The `set` that begins `input` as its line says it, whether it is told `noreply`, and the length
+/// of the line.
+pub fn set(input: &[u8]) -> Option<(StoreLine<'_>, bool, usize)> {
+    let (key, rest) = key(input.strip_prefix(b"set ")?)?;
+    let (flags, rest) = number(rest.strip_prefix(b" ")?)?;
+    let (exptime, rest) = number(rest.strip_prefix(b" ")?)?;
+    let (value_len, rest) = number(rest.strip_prefix(b" ")?)?;
+    let silent = rest.strip_prefix(b" noreply");
+    let rest = silent.unwrap_or(rest);
+    let len = input.len() - rest.len() + line_end_len(rest)?;
+    let line = StoreLine {
+        verb: StoreVerb::Set,
+        key,
+        flags,
+        exptime: exptime as i32,
+        value_len: value_len as usize,
+    };
+    Some((line, silent.is_some(), len))
+}
+
+/// The tokens of the line that begins `input`, and its length: of a line that is there completely, and
+/// neither too short nor too long to be looked at.
+pub fn line(input: &[u8]) -> Option<(Tokens<'_>, usize)> {
+    let (tokens, len) = Tokens::of_plain_line(input)?;
+    (LINE_LEN_MIN..=LINE_WINDOW).contains(&len).then_some((tokens, len))
+}
+
+/// The key that begins `input` and what follows it.
+pub(super) fn key(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = word_len(input)?;
+    let is_key = (1..=KEY_LEN_MAX).contains(&len);
+    is_key.then(|| input.split_at(len))
+}
+
+/// The number that begins `input`, of few digits, and what follows it.
+fn number(input: &[u8]) -> Option<(u32, &[u8])> {
+    let mut value = 0;
+    for (len, byte) in input.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (len > 0).then(|| (value, &input[len..]));
+        }
+        if len == DIGITS_MAX {
+            return None;
+        }
+        value = value * 10 + u32::from(digit);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Request;
+    use crate::protocol::text::{self, Line, parse};
+
+    #[test]
+    fn lone_keys() {
+        let lone = |line: &'static str| get(Verb::Get, line.as_bytes());
+        assert_eq!(lone("get a\r\nget b\r\n"), Some((&b"a"[..], 7)));
+        assert_eq!(lone("get a\n"), Some((&b"a"[..], 6)));
+        for line in ["get  a\r\n", "get a \r\n", "get a b\r\n", "get \r\n", "get a", "get a\r"] {
+            assert_eq!(lone(line), None, "{line:?}");
+        }
+        for len in 1..300 {
+            let line = [b"gets ".as_slice(), &vec![b'k'; len], b"\r\nx"].concat();
+            let read = get(Verb::Gets, &line).map(|(key, len)| (key.len(), len));
+            assert_eq!(read, (len <= KEY_LEN_MAX).then_some((len, len + 7)));
+        }
+    }
+
+    /// What is read here is what the parser of all lines reads.
+    #[test]
+    fn sets_are_those_of_the_parser() {
+        let numbers =
+            ["0", "7", "00", "123456789", "1234567890", "", "-1", "x", "1x", "4294967295"];
+        let ends =
+            ["\r\n", "\n", " noreply\r\n", " noreply", " \r\n", "\r", "", " norepl\r\n", " 1\r\n"];
+        let mut read = 0;
+        for key in ["a", "key\x7f\u{fc}", "", "a\tb", "a\0", " a"] {
+            for (flags, exptime) in numbers.iter().flat_map(|flags| numbers.map(|n| (flags, n))) {
+                for value_len in numbers {
+                    for end in ends {
+                        let text = format!("set {key} {flags} {exptime} {value_len}{end}");
+                        let Some((line, noreply, len)) = set(text.as_bytes()) else { continue };
+                        assert_eq!(len, text.len(), "{text:?}");
+                        check_parsed(&text, line, noreply);
+                        read += 1;
+                    }
+                }
+            }
+        }
+        assert!(read > 100, "{read}");
+    }
+
+    fn check_parsed(input: &str, want: StoreLine<'_>, noreply: bool) {
+        let Line::Whole { text, .. } = text::line(input.as_bytes()) else { panic!("{input:?}") };
+        let command = parse(b"set", &Tokens::split(text));
+        assert_eq!(
+            (command.request, command.noreply),
+            (Request::Store(want), noreply),
+            "{input:?}"
+        );
+    }
+}
