@@ -45,6 +45,9 @@ impl Session {
         if batch.is_empty() {
             return None;
         }
+        if batch.len() > 1 {
+            turn.shared.store.foresee(batch.iter().map(|ready| &ready.key));
+        }
         let mut at = 0;
         for ready in &batch {
             if at > 0

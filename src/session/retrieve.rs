@@ -101,6 +101,9 @@ impl Session {
                 break;
             }
         }
+        if keys.len() > 1 {
+            store.foresee(keys.iter().map(|(key, ..)| key));
+        }
         self.state = State::Keys(Retrieval { has_keys: true, ..retrieval });
         let mut at = 0;
         for (key, end, last) in &keys {

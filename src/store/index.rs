@@ -26,6 +26,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::arena::{Arena, Geometry, PageId, Ref};
+use super::prefetch::prefetch;
 use spill::Spills;
 pub(super) use walk::position;
 
@@ -117,6 +118,22 @@ impl Index {
                 return None;
             }
             at = Place::Spill(bucket.next - 1);
+        }
+    }
+
+    /// Has the bucket fetched that `hash` leads to.
+    pub(super) fn foresee(&self, hash: u64) {
+        prefetch(self.address(Place::Main(self.bucket_of(hash))).cast(), BUCKET_BYTES);
+    }
+
+    /// Tells `visit` of what may be found first under `hash`.
+    pub(super) fn candidates(&self, hash: u64, mut visit: impl FnMut(Ref)) {
+        let bucket = self.bucket(Place::Main(self.bucket_of(hash)));
+        for slot in bucket.matches(tag(hash)) {
+            let item = bucket.refs[slot];
+            if item.is_some() {
+                visit(item);
+            }
         }
     }
 

@@ -34,6 +34,7 @@ mod hit;
 mod index;
 mod item;
 mod mover;
+mod prefetch;
 mod queue;
 mod reassign;
 mod remove;
@@ -270,6 +271,17 @@ impl Store {
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
         debug_assert!((1..=KEY_LEN_MAX).contains(&bytes.len()));
         Key { bytes, hash: self.hasher.hash(bytes) }
+    }
+
+    /// Has the processor fetch what lookups of these keys will read: their buckets, then their items.
+    pub fn foresee<'k>(&self, keys: impl Iterator<Item = &'k Key<'k>> + Clone) {
+        for key in keys.clone() {
+            self.shard_of(key).index.foresee(key.hash);
+        }
+        for key in keys {
+            let shard = self.shard_of(key);
+            shard.index.candidates(key.hash, |item| shard.slab.foresee(item));
+        }
     }
 
     /// Looks `key` up; on a hit `visit` runs under the shard's lock: format and copy, nothing slow.

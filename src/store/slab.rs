@@ -12,7 +12,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::arena::{Arena, Geometry, PageId, Ref};
 use super::class::{ClassId, Sizes};
 use super::item::{Chunk, Kind};
+use super::prefetch::prefetch;
 use super::queue::{Place, Queues};
+
+/// Bytes of a chunk that are fetched ahead; what comes behind them the processor fetches by itself, as
+/// it sees them being copied in order.
+const FORESEEN_BYTES: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Slab {
@@ -89,6 +94,12 @@ impl Slab {
     pub(super) fn key(&self, chunk: Ref) -> &[u8] {
         // SAFETY: making the chunk anything else takes `&mut` of the shard, which has the slab.
         unsafe { self.chunk(chunk).key() }
+    }
+
+    /// Has a chunk fetched, the first [`FORESEEN_BYTES`] of it.
+    pub(super) fn foresee(&self, chunk: Ref) {
+        let bytes = self.chunk_bytes(self.class_of(chunk)).min(FORESEEN_BYTES);
+        prefetch(self.address(chunk), bytes);
     }
 
     /// Address of a chunk.
