@@ -50,7 +50,7 @@ ratio_table() {
 }
 
 # One line: name, figure, ours, the peer's, how ours is held against the bar.
-other_line() { echo "| $1 | $2 | $3 | $4 | $5 $6 | $(verdict "$3" "$5" "$6") |"; }
+other_line() { echo "| $1 | $2 | $3 | $4 | ${5:-} ${6:-} | $(verdict "$3" "${5:-}" "${6:-}") |"; }
 
 other_table() {
     echo "| row | figure | nuthatch | peer | bar | |"
