@@ -25,7 +25,8 @@ fn parse_line(input: &[u8]) -> bool {
     if let Some((_, noreply, _)) = plain::set(input) {
         return noreply;
     }
-    let Some((tokens, _)) = plain::line(input) else { return false };
+    let mut tokens = Tokens::default();
+    let Some(_) = plain::line(input, &mut tokens) else { return false };
     text::parse(tokens.at(0).unwrap_or_default(), &tokens).noreply
 }
 
@@ -88,8 +89,9 @@ fn meta_lines(c: &mut Criterion) {
         let line = line.as_bytes();
         group.bench_function(name, |b| {
             b.iter(|| {
-                let tokens = Tokens::of_plain_line(black_box(line));
-                tokens.is_some_and(|(tokens, _)| meta::parse(verb, &tokens).is_ok())
+                let mut tokens = Tokens::default();
+                let len = tokens.take_plain_line(black_box(line));
+                len.is_some() && meta::parse(verb, &tokens).is_ok()
             });
         });
     }

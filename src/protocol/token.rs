@@ -8,7 +8,7 @@ use crate::limits::TOKENS_MAX;
 use crate::protocol::scan::{line_end_len, word_len};
 
 /// The first [`TOKENS_MAX`] tokens of a line; later ones are not looked at.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Tokens<'a>(ArrayVec<&'a [u8], TOKENS_MAX>);
 
 impl<'a> Tokens<'a> {
@@ -28,21 +28,21 @@ impl<'a> Tokens<'a> {
         Tokens(tokens)
     }
 
-    /// The tokens of the line that begins `input`, and its length with its terminator. None: it is not
-    /// all there, or not in the usual form (single spaces, no control characters, not many tokens, no
-    /// word longer than a key), which says nothing about it.
-    pub fn of_plain_line(input: &'a [u8]) -> Option<(Tokens<'a>, usize)> {
-        let mut tokens = ArrayVec::new();
+    /// Becomes the tokens of the line that begins `input`, and tells its length with its terminator.
+    /// None: it is not all there, or not in the usual form (single spaces, no control characters, not
+    /// many tokens, no word longer than a key), which says nothing about it. In place, since they are
+    /// large to move.
+    pub fn take_plain_line(&mut self, input: &'a [u8]) -> Option<usize> {
+        self.0.clear();
         let mut rest = input;
         loop {
             let len = word_len(rest).filter(|len| *len > 0)?;
             let (token, behind) = rest.split_at(len);
-            tokens.try_push(token).ok()?;
+            self.0.try_push(token).ok()?;
             if let [b' ', after @ ..] = behind {
                 rest = after;
             } else {
-                let len = input.len() - behind.len() + line_end_len(behind)?;
-                return Some((Tokens(tokens), len));
+                return Some(input.len() - behind.len() + line_end_len(behind)?);
             }
         }
     }
@@ -107,18 +107,22 @@ mod tests {
     #[test]
     fn plain_lines_are_split_as_others_are() {
         for line in ["incr a 1\r\n", "mg key v t\n", "x\r\n", "set a 0 0 1 noreply\r\nvalue"] {
-            let (tokens, len) = Tokens::of_plain_line(line.as_bytes()).expect(line);
+            let mut tokens = Tokens::default();
+            let len = tokens.take_plain_line(line.as_bytes()).expect(line);
             let text = line[..len].trim_end();
             assert_eq!(len, line.find('\n').unwrap() + 1);
             assert_eq!(tokens.0, Tokens::split(text.as_bytes()).0);
         }
         for line in ["", "a", "a\r", "a \r\n", " a\r\n", "a  b\r\n", "a\tb\r\n", "a\r\r\n", "\r\n"]
         {
-            assert!(Tokens::of_plain_line(line.as_bytes()).is_none(), "{line:?}");
+            assert!(Tokens::default().take_plain_line(line.as_bytes()).is_none(), "{line:?}");
         }
         let line = |count: usize| vec!["x"; count].join(" ") + "\r\n";
-        assert!(Tokens::of_plain_line(line(TOKENS_MAX).as_bytes()).is_some());
-        assert!(Tokens::of_plain_line(line(TOKENS_MAX + 1).as_bytes()).is_none());
+        for (count, is_plain) in [(TOKENS_MAX, true), (TOKENS_MAX + 1, false)] {
+            let line = line(count);
+            let mut tokens = Tokens::default();
+            assert_eq!(tokens.take_plain_line(line.as_bytes()).is_some(), is_plain);
+        }
     }
 
     #[test]

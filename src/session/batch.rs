@@ -13,12 +13,15 @@ use crate::limits::COPY_VALUE_MAX;
 use crate::protocol::request::StoreLine;
 use crate::protocol::text::get::Verb;
 use crate::protocol::text::plain;
+use crate::session::value::BLOCK_END;
 use crate::session::{Output, Session, State, Step, Turn, pause};
 use crate::store::Key;
 
 /// Requests of a batch: as many lookups as a core has misses under way, and a half of what one
 /// connection has executed in a turn by default (`-R`).
 pub(super) const BATCH_MAX: usize = 10;
+
+type Batch<'a> = ArrayVec<Ready<'a>, BATCH_MAX>;
 
 /// A request that is all there, read and not yet executed.
 struct Ready<'a> {
@@ -29,19 +32,28 @@ struct Ready<'a> {
 }
 
 enum Plain<'a> {
-    Get { shows_cas: bool },
-    Set { line: StoreLine<'a>, noreply: bool },
+    Get {
+        shows_cas: bool,
+    },
+    Set {
+        line: StoreLine<'a>,
+        noreply: bool,
+    },
+    /// Another line about one key, of which no more was read.
+    Other,
 }
 
 impl Session {
-    /// The lines with which `rest` begins, as far as they are plain. None: the first one is not.
+    /// The lines with which `rest` begins, as far as they are plain. None: the first one is not, or
+    /// nothing is gained by having read it.
     pub(super) fn batch(
         &mut self,
         rest: &[u8],
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Option<Step> {
-        let batch = read(rest, turn);
+        let mut batch = Batch::new();
+        read(rest, turn, &mut batch);
         if batch.is_empty() {
             return None;
         }
@@ -55,56 +67,83 @@ impl Session {
             {
                 return Some(Step { consumed: at, want: Some(want) });
             }
-            log::trace!("< {}", rest[at..at + ready.len].trim_ascii_end().escape_ascii());
-            turn.requests_left -= 1;
-            at += ready.len;
-            match &ready.plain {
-                Plain::Get { shows_cas } => self.get_one(&ready.key, *shows_cas, out, turn),
-                Plain::Set { line, noreply } => {
-                    let data = &rest[at..];
-                    at += self.store(line, ready.key, *noreply, data, out, turn).consumed;
-                }
-            }
-            // A set that was refused has yet to see its block go.
-            if !matches!(self.state, State::Line) {
-                break;
+            let step = self.obey_ready(ready, &rest[at..], out, turn);
+            at += step.consumed;
+            // What was refused has yet to see its block go.
+            if step.want.is_some() || !matches!(self.state, State::Line) {
+                return Some(Step { consumed: at, ..step });
             }
         }
         Some(Step::on(at))
     }
+
+    /// Executes a request, which begins `rest`.
+    fn obey_ready(
+        &mut self,
+        ready: &Ready<'_>,
+        rest: &[u8],
+        out: &mut Output,
+        turn: &mut Turn<'_>,
+    ) -> Step {
+        if matches!(ready.plain, Plain::Other) {
+            return self.one_line(rest, out, turn);
+        }
+        let (line, data) = rest.split_at(ready.len);
+        log::trace!("< {}", line.trim_ascii_end().escape_ascii());
+        turn.requests_left -= 1;
+        let step = match &ready.plain {
+            Plain::Set { line, noreply } => self.store(line, ready.key, *noreply, data, out, turn),
+            Plain::Get { shows_cas } => self.get_one(&ready.key, *shows_cas, out, turn),
+            Plain::Other => Step::on(0),
+        };
+        step.behind(ready.len)
+    }
 }
 
-fn read<'a>(input: &'a [u8], turn: &Turn<'_>) -> ArrayVec<Ready<'a>, BATCH_MAX> {
-    let store = &turn.shared.store;
-    let mut batch = ArrayVec::new();
+/// Reads the plain lines with which `input` begins, of those that may still be executed.
+fn read<'a>(input: &'a [u8], turn: &Turn<'_>, batch: &mut Batch<'a>) {
+    let count_max = BATCH_MAX.min(turn.requests_left as usize);
     let mut at = 0;
-    while batch.len() < BATCH_MAX.min(turn.requests_left as usize) {
-        let rest = &input[at..];
-        let ready = if let Some(verb) = Verb::of(rest) {
-            if verb.touches() {
-                break;
-            }
-            let Some((key, len)) = plain::get(verb, rest) else { break };
-            at += len;
-            Ready { key: store.key(key), len, plain: Plain::Get { shows_cas: verb.shows_cas() } }
-        } else {
-            let Some((line, noreply, len)) = plain::set(rest) else { break };
-            let block = rest.get(len..len + line.value_len + 2);
-            // Of any other block, and after it, the slower way knows what becomes.
-            if batch.is_empty()
-                || (line.value_len <= COPY_VALUE_MAX
-                    && block.is_some_and(|block| block.ends_with(b"\r\n")))
-            {
-                at += len + line.value_len + 2;
-            } else {
-                break;
-            }
-            Ready { key: store.key(line.key), len, plain: Plain::Set { line, noreply } }
+    while batch.len() < count_max
+        && let Some((ready, block_len)) = read_one(&input[at..], turn)
+    {
+        at += ready.len + block_len;
+        let is_certain = block_len == 0 || has_block(input, at, block_len);
+        let is_last = !is_certain || at >= input.len();
+        let is_needed = match ready.plain {
+            // What becomes of an odd block is for the slower way to say, and nobody knows what stands
+            // behind it.
+            Plain::Get { .. } | Plain::Set { .. } => is_certain || batch.is_empty(),
+            Plain::Other => is_certain && !(is_last && batch.is_empty()),
         };
-        batch.push(ready);
-        if at > input.len() {
-            break;
+        if is_needed {
+            batch.push(ready);
+        }
+        if is_last {
+            return;
         }
     }
-    batch
+}
+
+/// Whether a block that is stored at once ends at `end`.
+fn has_block(input: &[u8], end: usize, len: usize) -> bool {
+    len <= COPY_VALUE_MAX && input.get(..end).is_some_and(|input| input.ends_with(BLOCK_END))
+}
+
+/// The line that begins `input`, and the length of its block.
+fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<(Ready<'a>, usize)> {
+    let store = &turn.shared.store;
+    if let Some(verb) = Verb::of(input) {
+        let (key, len) = plain::get(verb, input).filter(|_| !verb.touches())?;
+        let plain = Plain::Get { shows_cas: verb.shows_cas() };
+        return Some((Ready { key: store.key(key), len, plain }, 0));
+    }
+    if let Some((line, noreply, len)) = plain::set(input) {
+        let block_len = line.value_len + BLOCK_END.len();
+        let plain = Plain::Set { line, noreply };
+        return Some((Ready { key: store.key(line.key), len, plain }, block_len));
+    }
+    let (key, len, value_len) = plain::about_key(input)?;
+    let block_len = value_len.map_or(0, |len| len + BLOCK_END.len());
+    Some((Ready { key: store.key(key), len, plain: Plain::Other }, block_len))
 }

@@ -304,13 +304,19 @@ impl Session {
         if let Some(pause) = pause(rest, out, turn) {
             return Step::wait(pause);
         }
-        if let Some(step) = self.batch(rest, out, turn) {
-            return step;
+        match self.batch(rest, out, turn) {
+            Some(step) => step,
+            None => self.one_line(rest, out, turn),
         }
+    }
+
+    /// The line with which `rest`, which is not empty, begins.
+    fn one_line(&mut self, rest: &[u8], out: &mut Output, turn: &mut Turn<'_>) -> Step {
         if let Some(verb) = get::Verb::of(rest) {
             return self.retrieve(verb, rest, out, turn);
         }
-        if let Some((tokens, len)) = text::plain::line(rest) {
+        let mut tokens = Tokens::default();
+        if let Some(len) = text::plain::line(rest, &mut tokens) {
             return self.obey_line(&rest[..len], &tokens, &rest[len..], out, turn).behind(len);
         }
         match text::line(rest) {

@@ -56,9 +56,10 @@ impl Session {
         shows_cas: bool,
         out: &mut Output,
         turn: &Turn<'_>,
-    ) {
+    ) -> Step {
         look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
         out.push(Reply::End.line());
+        Step::on(0)
     }
 
     /// The next keys of a line.

@@ -15,7 +15,7 @@ use crate::session::{Output, Session, State, Step, Turn, Want, binary, meta};
 use crate::store::{Key, Meta, Mode, Outcome, Refusal, Terms, Upload};
 
 /// What a data block ends in.
-const BLOCK_END: &[u8; 2] = b"\r\n";
+pub(super) const BLOCK_END: &[u8; 2] = b"\r\n";
 
 /// A store whose value begins behind its request.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,8 @@
 //! do read they read as those would.
 #![forbid(unsafe_code)]
 
+use memchr::memchr;
+
 use crate::limits::KEY_LEN_MAX;
 use crate::protocol::request::{StoreLine, StoreVerb};
 use crate::protocol::scan::{line_end_len, word_len};
@@ -43,11 +45,30 @@ pub fn set(input: &[u8]) -> Option<(StoreLine<'_>, bool, usize)> {
     Some((line, silent.is_some(), len))
 }
 
-/// The tokens of the line that begins `input`, and its length: of a line that is there completely, and
-/// neither too short nor too long to be looked at.
-pub fn line(input: &[u8]) -> Option<(Tokens<'_>, usize)> {
-    let (tokens, len) = Tokens::of_plain_line(input)?;
-    (LINE_LEN_MIN..=LINE_WINDOW).contains(&len).then_some((tokens, len))
+/// Splits the line that begins `input` and tells its length: of a line that is there completely, and
+/// neither too short nor too long to be looked at. None: what is in `tokens` means nothing.
+pub fn line<'a>(input: &'a [u8], tokens: &mut Tokens<'a>) -> Option<usize> {
+    let len = tokens.take_plain_line(input)?;
+    (LINE_LEN_MIN..=LINE_WINDOW).contains(&len).then_some(len)
+}
+
+/// Of the line that begins `input`, if it is another one about a single key: that key, the length of the
+/// line, and the length of the value behind it, if there is one.
+pub fn about_key(input: &[u8]) -> Option<(&[u8], usize, Option<usize>)> {
+    let word_len = match input {
+        [b'm', b'g' | b's' | b'd' | b'a', b' ', ..] => 3,
+        [b'i', b'n', b'c', b'r', b' ', ..] | [b'd', b'e', b'c', b'r', b' ', ..] => 5,
+        [b'd', b'e', b'l', b'e', b't', b'e', b' ', ..] => 7,
+        [b't', b'o', b'u', b'c', b'h', b' ', ..] => 6,
+        _ => return None,
+    };
+    let (key, rest) = key(&input[word_len..])?;
+    let value_len = match input[1] {
+        b's' => Some(number(rest.strip_prefix(b" ")?)?.0 as usize),
+        _ => None,
+    };
+    let len = memchr(b'\n', &input[..input.len().min(LINE_WINDOW)])? + 1;
+    Some((key, len, value_len))
 }
 
 /// The key that begins `input` and what follows it.
@@ -91,6 +112,26 @@ mod tests {
             let line = [b"gets ".as_slice(), &vec![b'k'; len], b"\r\nx"].concat();
             let read = get(Verb::Gets, &line).map(|(key, len)| (key.len(), len));
             assert_eq!(read, (len <= KEY_LEN_MAX).then_some((len, len + 7)));
+        }
+    }
+
+    #[test]
+    fn keys_of_other_lines() {
+        assert_eq!(about_key(b"mg key v\r\nmg"), Some((&b"key"[..], 10, None)));
+        assert_eq!(about_key(b"ms k 5 T0\nvalue\r\n"), Some((&b"k"[..], 10, Some(5))));
+        assert_eq!(about_key(b"incr a 1\r\n"), Some((&b"a"[..], 10, None)));
+        assert_eq!(about_key(b"delete a noreply\n"), Some((&b"a"[..], 17, None)));
+        for line in [
+            "mg",
+            "mg key",
+            "mg  key\r\n",
+            "ms k\r\n",
+            "ms k x\r\n",
+            "me k\r\n",
+            "mn\r\n",
+            "get a\r\n",
+        ] {
+            assert_eq!(about_key(line.as_bytes()), None, "{line:?}");
         }
     }
 
