@@ -13,9 +13,10 @@ use crate::limits::COPY_VALUE_MAX;
 use crate::protocol::request::StoreLine;
 use crate::protocol::text::get::Verb;
 use crate::protocol::text::plain;
+use crate::session::execute::arith;
 use crate::session::value::BLOCK_END;
 use crate::session::{Output, Session, State, Step, Turn, pause};
-use crate::store::Key;
+use crate::store::{Direction, Key};
 
 /// Requests of a batch: as many lookups as a core has misses under way, and a half of what one
 /// connection has executed in a turn by default (`-R`).
@@ -39,6 +40,7 @@ enum Plain<'a> {
         line: StoreLine<'a>,
         noreply: bool,
     },
+    Count(plain::Count<'a>),
     /// Another line about one key, of which no more was read.
     Other,
 }
@@ -94,6 +96,11 @@ impl Session {
         let step = match &ready.plain {
             Plain::Set { line, noreply } => self.store(line, ready.key, *noreply, data, out, turn),
             Plain::Get { shows_cas } => self.get_one(&ready.key, *shows_cas, out, turn),
+            Plain::Count(count) => {
+                let direction = if count.is_incr { Direction::Incr } else { Direction::Decr };
+                let delta = u64::from(count.delta);
+                arith(direction, &ready.key, delta, count.noreply, out, turn)
+            }
             Plain::Other => Step::on(0),
         };
         step.behind(ready.len)
@@ -113,7 +120,8 @@ fn read<'a>(input: &'a [u8], turn: &Turn<'_>, batch: &mut Batch<'a>) {
         let is_needed = match ready.plain {
             // What becomes of an odd block is for the slower way to say, and nobody knows what stands
             // behind it.
-            Plain::Get { .. } | Plain::Set { .. } => is_certain || batch.is_empty(),
+            Plain::Get { .. } | Plain::Count(_) => true,
+            Plain::Set { .. } => is_certain || batch.is_empty(),
             Plain::Other => is_certain && !(is_last && batch.is_empty()),
         };
         if is_needed {
@@ -142,6 +150,10 @@ fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<(Ready<'a>, usize)> 
         let block_len = line.value_len + BLOCK_END.len();
         let plain = Plain::Set { line, noreply };
         return Some((Ready { key: store.key(line.key), len, plain }, block_len));
+    }
+    if let Some(count) = plain::count(input) {
+        let (key, len) = (store.key(count.key), count.len);
+        return Some((Ready { key, len, plain: Plain::Count(count) }, 0));
     }
     let (key, len, value_len) = plain::about_key(input)?;
     let block_len = value_len.map_or(0, |len| len + BLOCK_END.len());

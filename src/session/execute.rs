@@ -6,7 +6,7 @@ use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
 use crate::session::{Output, Session, Step, Turn, Want, admin, control};
-use crate::store::{Direction, Kept, Miss, NoSum, Sum};
+use crate::store::{Direction, Kept, Key, Miss, NoSum, Sum};
 
 impl Session {
     /// Executes a request; `data` is what follows its line.
@@ -29,10 +29,12 @@ impl Session {
             Request::Refused { error, .. } => error,
             Request::Delete { key } => delete(key, turn),
             Request::Incr { key, delta } => {
-                return arith(Direction::Incr, key, delta, noreply, out, turn);
+                let key = turn.shared.store.key(key);
+                return arith(Direction::Incr, &key, delta, noreply, out, turn);
             }
             Request::Decr { key, delta } => {
-                return arith(Direction::Decr, key, delta, noreply, out, turn);
+                let key = turn.shared.store.key(key);
+                return arith(Direction::Decr, &key, delta, noreply, out, turn);
             }
             Request::Touch { key, exptime } => touch(key, exptime, turn),
             Request::Version => {
@@ -113,9 +115,10 @@ fn touch(key: &[u8], exptime: i32, turn: &Turn<'_>) -> Reply {
     }
 }
 
-fn arith(
+/// incr and decr.
+pub(super) fn arith(
     direction: Direction,
-    key: &[u8],
+    key: &Key<'_>,
     delta: u64,
     noreply: bool,
     out: &mut Output,
@@ -123,9 +126,8 @@ fn arith(
 ) -> Step {
     let store = &turn.shared.store;
     let sum = Sum::plain(direction, delta);
-    let key = store.key(key);
-    turn.watch_lookup(&key);
-    let summed = store.arith(&key, &sum, turn.now.secs, |_, number| number.value);
+    turn.watch_lookup(key);
+    let summed = store.arith(key, &sum, turn.now.secs, |_, number| number.value);
     count_sum(direction, summed.err(), turn.counters);
     match summed {
         Ok(value) if !noreply => number_line(out.bytes(), value),

@@ -11,6 +11,9 @@ use crate::clock::Secs;
 /// looks at the unique.
 const WHOLE_BYTES_MAX: usize = 512 * 1024;
 
+/// Digits of a number that fits 64 bits whatever they are.
+const DIGITS_SURE: usize = 19;
+
 impl Shard {
     /// incr and decr (text, section 6; meta, section 7). Answers the item with its number.
     pub(super) fn arith(
@@ -121,9 +124,9 @@ fn number(value: &[u8]) -> Option<u64> {
     if digits == 0 || text.get(digits).is_some_and(|b| !is_space(b) && *b != 0) {
         return None;
     }
-    text[..digits]
-        .iter()
-        .try_fold(0u64, |sum, b| sum.checked_mul(10)?.checked_add(u64::from(b - b'0')))
+    let (sure, rest) = text[..digits].split_at(digits.min(DIGITS_SURE));
+    let sum = sure.iter().fold(0, |sum, b| sum * 10 + u64::from(b - b'0'));
+    rest.iter().try_fold(sum, |sum, b| sum.checked_mul(10)?.checked_add(u64::from(b - b'0')))
 }
 
 #[cfg(test)]

@@ -273,7 +273,10 @@ impl Shard {
                 return None;
             }
         }
-        *self.hand_mut(class, queue) = self.after(class, at);
+        let after = self.after(class, at);
+        *self.hand_mut(class, queue) = after;
+        // What the hand will look at next, by the time of the next eviction.
+        self.slab.foresee_head(self.chunk_at(class, after));
         Some(self.chunk_at(class, at))
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::arena::{Arena, Geometry, PageId, Ref};
 use super::class::{ClassId, Sizes};
-use super::item::{Chunk, Kind};
+use super::item::{Chunk, HEADER_BYTES, Kind};
 use super::prefetch::prefetch;
 use super::queue::{Place, Queues};
 
@@ -102,11 +102,16 @@ impl Slab {
         prefetch(self.address(chunk), bytes);
     }
 
+    /// Has the header of a chunk fetched, and most of the key.
+    pub(super) fn foresee_head(&self, chunk: Ref) {
+        prefetch(self.address(chunk), 2 * HEADER_BYTES);
+    }
+
     /// Address of a chunk.
     fn address(&self, chunk: Ref) -> NonNull<u8> {
         // SAFETY: references come from `take` of this slab, and the index, the queues and the links
         // that keep them: they name chunks in pages that the arena has handed out.
-        unsafe { self.places.at(self.places.offset(chunk), super::item::HEADER_BYTES) }
+        unsafe { self.places.at(self.places.offset(chunk), HEADER_BYTES) }
     }
 
     /// The class that `chunk`'s page is cut for.

@@ -31,6 +31,7 @@ const UNSAFE: &[&str] = &[
     "src/store/index.rs",
     "src/store/item.rs",
     "src/store/mod.rs",
+    "src/store/prefetch.rs",
     "src/store/slab.rs",
     "src/store/upload.rs",
 ];

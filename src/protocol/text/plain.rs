@@ -17,6 +17,21 @@ use crate::protocol::token::Tokens;
 /// Digits of a number that fits 32 bits whatever they are.
 const DIGITS_MAX: usize = 9;
 
+/// What an `incr` or a `decr` says.
+#[derive(Clone, Copy, Debug)]
+pub struct Count<'a> {
+    /// Not `decr`.
+    pub is_incr: bool,
+    /// The item.
+    pub key: &'a [u8],
+    /// By how much.
+    pub delta: u32,
+    /// Whether no answer is wanted.
+    pub noreply: bool,
+    /// Bytes of the line.
+    pub len: usize,
+}
+
 /// The key and the length of the line that begins `input`, if that is no more than `verb`, one
 /// space, one key that is not too long and the end, all of it there.
 pub fn get(verb: Verb, input: &[u8]) -> Option<(&[u8], usize)> {
@@ -52,12 +67,26 @@ pub fn line<'a>(input: &'a [u8], tokens: &mut Tokens<'a>) -> Option<usize> {
     (LINE_LEN_MIN..=LINE_WINDOW).contains(&len).then_some(len)
 }
 
+/// The `incr` or `decr` that begins `input`.
+pub fn count(input: &[u8]) -> Option<Count<'_>> {
+    let (is_incr, rest) = match input {
+        [b'i', b'n', b'c', b'r', b' ', rest @ ..] => (true, rest),
+        [b'd', b'e', b'c', b'r', b' ', rest @ ..] => (false, rest),
+        _ => return None,
+    };
+    let (key, rest) = key(rest)?;
+    let (delta, rest) = number(rest.strip_prefix(b" ")?)?;
+    let silent = rest.strip_prefix(b" noreply");
+    let rest = silent.unwrap_or(rest);
+    let len = input.len() - rest.len() + line_end_len(rest)?;
+    Some(Count { is_incr, key, delta, noreply: silent.is_some(), len })
+}
+
 /// Of the line that begins `input`, if it is another one about a single key: that key, the length of the
 /// line, and the length of the value behind it, if there is one.
 pub fn about_key(input: &[u8]) -> Option<(&[u8], usize, Option<usize>)> {
     let word_len = match input {
         [b'm', b'g' | b's' | b'd' | b'a', b' ', ..] => 3,
-        [b'i', b'n', b'c', b'r', b' ', ..] | [b'd', b'e', b'c', b'r', b' ', ..] => 5,
         [b'd', b'e', b'l', b'e', b't', b'e', b' ', ..] => 7,
         [b't', b'o', b'u', b'c', b'h', b' ', ..] => 6,
         _ => return None,
@@ -116,10 +145,32 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_those_of_the_parser() {
+        let deltas = ["1", "0", "007", "123456789", "1234567890", "", "-1", "x", "1x", " 1"];
+        let mut read = 0;
+        for word in ["incr", "decr", "inc", "decrx"] {
+            for delta in deltas {
+                for end in ["\r\n", "\n", " noreply\r\n", " noreply", " \r\n", "\r", " 1\r\n"] {
+                    let text = format!("{word} key {delta}{end}");
+                    let Some(count) = count(text.as_bytes()) else { continue };
+                    assert_eq!((count.key, count.len), (&b"key"[..], text.len()), "{text:?}");
+                    let (key, delta) = (count.key, u64::from(count.delta));
+                    let want = match count.is_incr {
+                        true => Request::Incr { key, delta },
+                        false => Request::Decr { key, delta },
+                    };
+                    check_parsed(&text, want, count.noreply);
+                    read += 1;
+                }
+            }
+        }
+        assert_eq!(read, 2 * 4 * 3);
+    }
+
+    #[test]
     fn keys_of_other_lines() {
         assert_eq!(about_key(b"mg key v\r\nmg"), Some((&b"key"[..], 10, None)));
         assert_eq!(about_key(b"ms k 5 T0\nvalue\r\n"), Some((&b"k"[..], 10, Some(5))));
-        assert_eq!(about_key(b"incr a 1\r\n"), Some((&b"a"[..], 10, None)));
         assert_eq!(about_key(b"delete a noreply\n"), Some((&b"a"[..], 17, None)));
         for line in [
             "mg",
@@ -150,7 +201,7 @@ mod tests {
                         let text = format!("set {key} {flags} {exptime} {value_len}{end}");
                         let Some((line, noreply, len)) = set(text.as_bytes()) else { continue };
                         assert_eq!(len, text.len(), "{text:?}");
-                        check_parsed(&text, line, noreply);
+                        check_parsed(&text, Request::Store(line), noreply);
                         read += 1;
                     }
                 }
@@ -159,13 +210,9 @@ mod tests {
         assert!(read > 100, "{read}");
     }
 
-    fn check_parsed(input: &str, want: StoreLine<'_>, noreply: bool) {
+    fn check_parsed(input: &str, want: Request<'_>, noreply: bool) {
         let Line::Whole { text, .. } = text::line(input.as_bytes()) else { panic!("{input:?}") };
-        let command = parse(b"set", &Tokens::split(text));
-        assert_eq!(
-            (command.request, command.noreply),
-            (Request::Store(want), noreply),
-            "{input:?}"
-        );
+        let command = parse(&text[..memchr(b' ', text).unwrap_or(0)], &Tokens::split(text));
+        assert_eq!((command.request, command.noreply), (want, noreply), "{input:?}");
     }
 }
