@@ -101,6 +101,11 @@ impl Geometry {
         Ref((offset >> self.granule_shift) as u32)
     }
 
+    /// Where the byte at `offset` would be, whether it is there or not: nothing may be read from it.
+    pub(super) fn guess(&self, offset: usize) -> *const u8 {
+        self.base.as_ptr().wrapping_add(offset)
+    }
+
     /// Address of the byte at `offset`, of which `len` bytes are to be used.
     ///
     /// # Safety

@@ -16,6 +16,7 @@
 //! Bits of a hash: the lowest 8 choose the shard, the upper 8 are the tag, what lies between
 //! chooses the bucket. A slot keeps the tag only; to split a bucket its items are hashed anew.
 
+mod outline;
 mod spill;
 mod walk;
 
@@ -26,7 +27,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::arena::{Arena, Geometry, PageId, Ref};
-use super::prefetch::prefetch;
+pub(super) use outline::Outline;
 use spill::Spills;
 pub(super) use walk::position;
 
@@ -79,6 +80,7 @@ pub(super) struct Index {
     items: usize,
     /// Logarithm of the buckets in a page.
     page_shift: u32,
+    outline: Arc<Outline>,
 }
 
 impl Index {
@@ -86,6 +88,7 @@ impl Index {
     pub(super) fn new(arena: Arc<Arena>, page: PageId) -> Index {
         let page_shift = (arena.page_bytes() / BUCKET_BYTES).ilog2();
         let mut index = Index {
+            outline: Arc::new(Outline::new(arena.geometry(), page_shift)),
             places: arena.geometry(),
             _arena: arena,
             main: Vec::new(),
@@ -121,9 +124,9 @@ impl Index {
         }
     }
 
-    /// Has the bucket fetched that `hash` leads to.
-    pub(super) fn foresee(&self, hash: u64) {
-        prefetch(self.address(Place::Main(self.bucket_of(hash))).cast(), BUCKET_BYTES);
+    /// What may be known of it without the lock.
+    pub(super) fn outline(&self) -> &Arc<Outline> {
+        &self.outline
     }
 
     /// Tells `visit` of what may be found first under `hash`.
@@ -175,6 +178,7 @@ impl Index {
 
     pub(super) fn add_main_page(&mut self, page: PageId) {
         let first = (self.main.len() as u32) << self.page_shift;
+        self.outline.note_page(self.main.len(), page);
         self.main.push(page);
         for bucket in first..first + (1 << self.page_shift) {
             *self.bucket_mut(Place::Main(bucket)) = Bucket::EMPTY;
@@ -215,6 +219,7 @@ impl Index {
             self.level += 1;
             self.split = 0;
         }
+        self.note_shape();
         true
     }
 
@@ -238,6 +243,7 @@ impl Index {
             return false;
         }
         (self.level, self.split) = (level, split - 1);
+        self.note_shape();
         self.merge_back(low, high);
         true
     }
@@ -276,9 +282,7 @@ impl Index {
 
     /// The bucket that `hash` leads to now.
     pub(super) fn bucket_of(&self, hash: u64) -> u32 {
-        let bits = (hash >> 8) as u32;
-        let low = bits & ((1 << self.level) - 1);
-        if low < self.split { bits & ((2 << self.level) - 1) } else { low }
+        bucket_of(self.level, self.split, hash)
     }
 
     /// The bucket that `hash` will lead to once the bucket at `split` has been split.
@@ -475,6 +479,13 @@ impl Iterator for Matches {
         }
         None
     }
+}
+
+/// The bucket that `hash` leads to when `1 << level` of them are there and `split` have been split.
+fn bucket_of(level: u32, split: u32, hash: u64) -> u32 {
+    let bits = (hash >> 8) as u32;
+    let low = bits & ((1 << level) - 1);
+    if low < split { bits & ((2 << level) - 1) } else { low }
 }
 
 fn tag(hash: u64) -> u8 {

@@ -81,6 +81,7 @@ use arena::{Arena, Ref};
 use class::Sizes;
 use ghost::SET_BYTES;
 use hash::Hasher;
+use index::Outline;
 use item::{Chunk, HEADER_BYTES};
 use scores::Scores;
 use shape::{Shape, ghost_sets, with_allowance};
@@ -142,6 +143,8 @@ impl std::error::Error for StartError {}
 #[derive(Debug)]
 pub struct Store {
     shards: Box<[CachePadded<Mutex<Shard>>]>,
+    /// Of the shards' indexes.
+    outlines: Box<[Arc<Outline>]>,
     arena: Arc<Arena>,
     sizes: Arc<Sizes>,
     hasher: Arc<Hasher>,
@@ -244,10 +247,12 @@ impl Store {
                 let shard = Shard::new(settings, arena.clone(), &sizes, hasher.clone(), share)?;
                 Some(CachePadded::new(Mutex::new(shard)))
             })
-            .collect::<Option<_>>()
+            .collect::<Option<Box<[CachePadded<Mutex<Shard>>]>>>()
             .ok_or_else(|| StartError("too little memory for the shards".to_owned()))?;
+        let outlines = shards.iter().map(|shard| shard.lock().index.outline().clone()).collect();
         Ok(Arc::new(Store {
             shards,
+            outlines,
             arena,
             sizes,
             hasher,
@@ -276,7 +281,7 @@ impl Store {
     /// Has the processor fetch what lookups of these keys will read: their buckets, then their items.
     pub fn foresee<'k>(&self, keys: impl Iterator<Item = &'k Key<'k>> + Clone) {
         for key in keys.clone() {
-            self.shard_of(key).index.foresee(key.hash);
+            self.outlines[self.shard_number(key.hash)].foresee(key.hash);
         }
         for key in keys {
             let shard = self.shard_of(key);

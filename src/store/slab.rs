@@ -99,12 +99,12 @@ impl Slab {
     /// Has a chunk fetched, the first [`FORESEEN_BYTES`] of it.
     pub(super) fn foresee(&self, chunk: Ref) {
         let bytes = self.chunk_bytes(self.class_of(chunk)).min(FORESEEN_BYTES);
-        prefetch(self.address(chunk), bytes);
+        prefetch(self.address(chunk).as_ptr(), bytes);
     }
 
     /// Has the header of a chunk fetched, and most of the key.
     pub(super) fn foresee_head(&self, chunk: Ref) {
-        prefetch(self.address(chunk), 2 * HEADER_BYTES);
+        prefetch(self.address(chunk).as_ptr(), 2 * HEADER_BYTES);
     }
 
     /// Address of a chunk.

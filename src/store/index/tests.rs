@@ -65,6 +65,27 @@ fn holds_what_was_inserted_through_growth_and_removal() {
 }
 
 #[test]
+fn the_outline_knows_each_bucket_through_growth_and_shrinking() {
+    let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
+    let mut index = Index::new(arena.clone(), arena.take().unwrap());
+    let agrees = |index: &Index, n: u32| {
+        let bucket = index.address(Place::Main(index.bucket_of(hash(n))));
+        assert_eq!(index.outline().guess(hash(n)), Some(bucket.as_ptr() as *const u8), "{n}");
+    };
+    for n in 1..=20_000 {
+        assert!(insert(&mut index, &arena, n));
+        (1..=n).step_by(997).for_each(|n| agrees(&index, n));
+    }
+    for n in 1..=20_000 {
+        let (slot, _) = index.find(hash(n), |r| r == Ref(n)).unwrap();
+        index.remove(slot, hash(n));
+        while index.wants_shrinking() && index.shrink() {}
+        (1..=20_000).step_by(997).for_each(|n| agrees(&index, n));
+    }
+    assert!(index.is_least());
+}
+
+#[test]
 fn shrinks_to_its_first_page_when_it_is_empty() {
     let arena = Arc::new(Arena::new(64 << 20, 16384).unwrap());
     let mut index = Index::new(arena.clone(), arena.take().unwrap());
