@@ -32,20 +32,23 @@ row_scaling() {
     done
 }
 
-# SET and GET of 200 B, pipelined alike, on one full cache: gets find what was stored last, sets evict.
+# SET and GET of 200 B, one by one and in pipelines, on one full cache: gets find what was stored last,
+# sets evict.
 row_set-vs-get() {
-    local who=$1 pair=$2 threads report load_cores=1
+    local who=$1 pair=$2 threads depth report load_cores=1
     for threads in 1 2; do
-        row_of evict-set
         [ $threads = 1 ] || load_cores=0,1
-        start "$who" $threads "$mb"
-        run_load "$who" --fill --clients 20 --requests 0 >/dev/null
-        report=$(prefix=hot: keys=100000 run_load "$who" --fill --seconds "$seconds" --clients 20 \
-            --depth 20 --mix get)
-        record "full-get-t$threads" "$who" "$pair" "$report"
-        report=$(run_load "$who" --seconds "$seconds" --clients 20 --depth 20 --mix set)
-        stop
-        record "full-set-t$threads" "$who" "$pair" "$report"
+        for depth in 1 20; do
+            row_of evict-set
+            start "$who" $threads "$mb"
+            run_load "$who" --fill --clients 20 --requests 0 >/dev/null
+            report=$(prefix=hot: keys=100000 run_load "$who" --fill --seconds "$seconds" --clients 50 \
+                --depth $depth --mix get)
+            record "full-get-$threads-$depth" "$who" "$pair" "$report"
+            report=$(run_load "$who" --seconds "$seconds" --clients 50 --depth $depth --mix set)
+            stop
+            record "full-set-$threads-$depth" "$who" "$pair" "$report"
+        done
     done
 }
 

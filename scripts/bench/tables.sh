@@ -55,7 +55,7 @@ other_line() { echo "| $1 | $2 | $3 | $4 | ${5:-} ${6:-} | $(verdict "$3" "${5:-
 other_table() {
     echo "| row | figure | nuthatch | peer | bar | |"
     echo "|---|---|---|---|---|---|"
-    local row who line get set threads
+    local row who line get set threads shape
     while read -r line; do
         read -r -a line <<<"$line"
         [ -z "$(figures "${line[0]}" "${line[1]}" nuthatch)" ] || other_line "${line[0]}" "${line[1]}" \
@@ -86,12 +86,13 @@ END
         done
         other_line scaling "what -t 2 costs sets over what it costs gets" "${grows[nuthatch]}" "${grows[peer]}" '<=' 1.10
     fi
-    for threads in 1 2; do
-        measured full-set-t$threads || continue
-        other_line "set-vs-get, -t $threads" "throughput, set over get" \
-            "$(pair_ratios 5 full-set-t$threads nuthatch full-get-t$threads nuthatch | median %.2f)" '' '>=' 0.90
-        other_line "set-vs-get, -t $threads" "CPU an operation, get over set" \
-            "$(pair_ratios 4 full-get-t$threads nuthatch full-set-t$threads nuthatch | median %.2f)" '' '>=' 0.90
+    for shape in 1-1 2-1 1-20 2-20; do
+        measured full-set-$shape || continue
+        row="set-vs-get, -t ${shape%-*}, ${shape#*-} deep"
+        other_line "$row" "throughput, set over get" \
+            "$(pair_ratios 5 full-set-$shape nuthatch full-get-$shape nuthatch | median %.2f)" '' '>=' 0.90
+        other_line "$row" "CPU an operation, get over set" \
+            "$(pair_ratios 4 full-get-$shape nuthatch full-set-$shape nuthatch | median %.2f)" '' '>=' 0.90
     done
 }
 

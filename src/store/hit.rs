@@ -9,6 +9,7 @@ use arrayvec::ArrayVec;
 use super::Store;
 use super::arena::Ref;
 use super::item::{Chunk, Mark};
+use super::prefetch::prefetch;
 use super::shard::Shard;
 use crate::buf::Region;
 use crate::clock::{Expiry, Secs};
@@ -148,6 +149,10 @@ pub enum HitKind {
     Touch,
 }
 
+/// Bytes of a value that the processor is made to fetch before the kernel copies them, which it does
+/// faster then: measured with values of 100 kB. Much more would not stay in the cache.
+const SEND_AHEAD_BYTES: usize = 128 * 1024;
+
 /// A pinned value.
 #[derive(Debug)]
 pub struct Value {
@@ -177,14 +182,21 @@ impl Region for Value {
     fn slices<'a>(&'a self, into: &mut ArrayVec<IoSlice<'a>, IO_SLICES_MAX>) {
         // SAFETY: noted by `pin`; the bytes stay and do not change until `drop`.
         let mut piece: &'a [u8] = unsafe { self.piece.as_ref() };
-        let mut next = self.next;
+        let (mut next, mut last) = (self.next, self.next);
+        let mut ahead_bytes = SEND_AHEAD_BYTES;
         while !into.is_full() {
             if !piece.is_empty() {
+                let ahead = piece.len().min(ahead_bytes);
+                ahead_bytes -= ahead;
+                prefetch(piece.as_ptr(), ahead);
                 into.push(IoSlice::new(piece));
             }
             if !next.is_some() {
                 return;
             }
+            // Links that were taken one after the other mostly lie at one distance from each other.
+            self.store.foresee_link(Ref(next.0.wrapping_add(next.0.wrapping_sub(last.0))));
+            last = next;
             let link = self.store.pinned_link(next);
             // SAFETY: the item is pinned, so that its links are neither freed, moved nor written
             // to.

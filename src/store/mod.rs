@@ -530,6 +530,12 @@ impl Store {
         hash as usize & (self.shards.len() - 1)
     }
 
+    /// Has the header of a link fetched that may lie at `guess`.
+    fn foresee_link(&self, guess: Ref) {
+        let places = self.arena.geometry();
+        prefetch::prefetch(places.guess(places.offset(guess)), HEADER_BYTES);
+    }
+
     /// A link of a chain that is pinned or being uploaded, read without the lock.
     fn pinned_link(&self, link: Ref) -> Chunk {
         let places = self.arena.geometry();

@@ -4,11 +4,10 @@
 #[cfg(target_arch = "x86_64")]
 const LINE_BYTES: usize = 64;
 
-/// Has the processor fetch the `len` bytes at `at`, 1 or more, which need not be there, and goes on
-/// meanwhile.
+/// Has the processor fetch the `len` bytes at `at`, which need not be there, and goes on meanwhile.
 pub(super) fn prefetch(at: *const u8, len: usize) {
     #[cfg(target_arch = "x86_64")]
-    for offset in (0..len).step_by(LINE_BYTES).chain([len - 1]) {
+    for offset in (0..len).step_by(LINE_BYTES).chain(len.checked_sub(1)) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, which reads nothing that the program can see and never faults.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(offset).cast()) };
