@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicU8, AtomicU32};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use parking_lot::Mutex;
 
+use super::item::HEADER_BYTES;
+
 /// Where a chunk begins: a count of granules from the arena's base. 0 stands for no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ref(pub u32);
@@ -59,7 +61,8 @@ pub(super) struct PageNote {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     base: NonNull<u8>,
-    reserved: usize,
+    /// Highest offset at which the header of a chunk fits into the reservation.
+    last: usize,
     page_shift: u32,
     granule_shift: u32,
 }
@@ -106,17 +109,12 @@ impl Geometry {
         self.base.as_ptr().wrapping_add(offset)
     }
 
-    /// Address of the byte at `offset`, of which `len` bytes are to be used.
+    /// Address of the byte at `offset`, where a chunk begins, or what ends within the page.
     ///
-    /// # Safety
-    ///
-    /// They lie within the reservation: in a page that the arena has handed out.
-    pub(super) unsafe fn at(&self, offset: usize, len: usize) -> NonNull<u8> {
-        debug_assert!(
-            offset <= self.reserved && len <= self.reserved - offset,
-            "outside the arena"
-        );
-        // SAFETY: inside the one mapping, as the caller promises.
+    /// Panics if a header there would not lie within the reservation.
+    pub(super) fn at(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset <= self.last, "outside the arena");
+        // SAFETY: just checked to lie inside the one mapping.
         unsafe { self.base.add(offset) }
     }
 }
@@ -124,6 +122,7 @@ impl Geometry {
 #[derive(Debug)]
 pub(super) struct Arena {
     geometry: Geometry,
+    reserved: usize,
     notes: Box<[PageNote]>,
     /// The same second for the items that begin in each region.
     region_floors: Box<[AtomicU32]>,
@@ -159,8 +158,9 @@ impl Arena {
         let notes = zeroed(reserved >> page_shift);
         let region_floors = zeroed(reserved / REGION_BYTES);
         let pool = pool.into();
-        let geometry = Geometry { base, reserved, page_shift, granule_shift };
-        let arena = Arena { geometry, notes, region_floors, pool };
+        let last = reserved - HEADER_BYTES;
+        let geometry = Geometry { base, last, page_shift, granule_shift };
+        let arena = Arena { geometry, reserved, notes, region_floors, pool };
         arena.set_limit(limit_bytes);
         Ok(arena)
     }
@@ -277,7 +277,7 @@ impl Drop for Arena {
     fn drop(&mut self) {
         // SAFETY: exactly the mapping made in `new`; nothing that borrows from it can outlive it,
         // since pinned values and uploads hold the store that owns the arena.
-        let unmapped = unsafe { munmap(self.geometry.base.cast(), self.geometry.reserved) };
+        let unmapped = unsafe { munmap(self.geometry.base.cast(), self.reserved) };
         debug_assert!(unmapped.is_ok());
     }
 }

@@ -429,8 +429,7 @@ impl Index {
             Place::Spill(number) => (self.spill.page(page_of(number)), number),
         };
         let within = (number & ((1 << self.page_shift) - 1)) as usize * BUCKET_BYTES;
-        // SAFETY: a bucket's place in a page that the arena has handed out.
-        unsafe { self.places.at(self.places.page_start(page) + within, BUCKET_BYTES).cast() }
+        self.places.at(self.places.page_start(page) + within).cast()
     }
 }
 

@@ -539,9 +539,10 @@ impl Store {
     /// A link of a chain that is pinned or being uploaded, read without the lock.
     fn pinned_link(&self, link: Ref) -> Chunk {
         let places = self.arena.geometry();
+        let at = places.at(places.offset(link));
         // SAFETY: the caller has the chain pinned or is its upload, so that the link stays a link
-        // of it, in a page that was handed out, and its header is not written to.
-        unsafe { Chunk::new(places.at(places.offset(link), HEADER_BYTES)) }
+        // of it and its header is not written to.
+        unsafe { Chunk::new(at) }
     }
 
     /// Whether an item of this size may be at all (`-I`).

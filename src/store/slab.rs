@@ -109,9 +109,7 @@ impl Slab {
 
     /// Address of a chunk.
     fn address(&self, chunk: Ref) -> NonNull<u8> {
-        // SAFETY: references come from `take` of this slab, and the index, the queues and the links
-        // that keep them: they name chunks in pages that the arena has handed out.
-        unsafe { self.places.at(self.places.offset(chunk), HEADER_BYTES) }
+        self.places.at(self.places.offset(chunk))
     }
 
     /// The class that `chunk`'s page is cut for.
