@@ -153,21 +153,6 @@ impl Turn<'_> {
         stored: Result<Outcome, Refusal>,
         glance: Glance,
     ) {
-        if glance.is_some() || self.shared.store.hub().watches(Classes::MUTATIONS) {
-            self.tell_stored(key, terms, meta, value_len, stored, glance);
-        }
-    }
-
-    #[cold]
-    fn tell_stored(
-        &self,
-        key: &Key<'_>,
-        terms: &Terms,
-        meta: Meta,
-        value_len: usize,
-        stored: Result<Outcome, Refusal>,
-        glance: Glance,
-    ) {
         let store = &self.shared.store;
         if stored.is_ok() {
             self.tell_lookup(key, glance);
