@@ -29,20 +29,14 @@ struct Ready<'a> {
     key: Key<'a>,
     /// Bytes of its line.
     len: usize,
-    plain: Plain<'a>,
+    /// None: another line about one key, of which no more was read.
+    plain: Option<Plain<'a>>,
 }
 
 enum Plain<'a> {
-    Get {
-        shows_cas: bool,
-    },
-    Set {
-        line: StoreLine<'a>,
-        noreply: bool,
-    },
+    Get { shows_cas: bool },
+    Set { line: StoreLine<'a>, noreply: bool },
     Count(plain::Count<'a>),
-    /// Another line about one key, of which no more was read.
-    Other,
 }
 
 impl Session {
@@ -87,13 +81,11 @@ impl Session {
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
-        if matches!(ready.plain, Plain::Other) {
-            return self.one_line(rest, out, turn);
-        }
+        let Some(plain) = &ready.plain else { return self.one_line(rest, out, turn) };
         let (line, data) = rest.split_at(ready.len);
         log::trace!("< {}", line.trim_ascii_end().escape_ascii());
         turn.requests_left -= 1;
-        let step = match &ready.plain {
+        let step = match plain {
             Plain::Set { line, noreply } => self.store(line, ready.key, *noreply, data, out, turn),
             Plain::Get { shows_cas } => self.get_one(&ready.key, *shows_cas, out, turn),
             Plain::Count(count) => {
@@ -101,7 +93,6 @@ impl Session {
                 let delta = u64::from(count.delta);
                 arith(direction, &ready.key, delta, count.noreply, out, turn)
             }
-            Plain::Other => Step::on(0),
         };
         step.behind(ready.len)
     }
@@ -120,9 +111,9 @@ fn read<'a>(input: &'a [u8], turn: &Turn<'_>, batch: &mut Batch<'a>) {
         let is_needed = match ready.plain {
             // What becomes of an odd block is for the slower way to say, and nobody knows what stands
             // behind it.
-            Plain::Get { .. } | Plain::Count(_) => true,
-            Plain::Set { .. } => is_certain || batch.is_empty(),
-            Plain::Other => is_certain && !(is_last && batch.is_empty()),
+            Some(Plain::Get { .. } | Plain::Count(_)) => true,
+            Some(Plain::Set { .. }) => is_certain || batch.is_empty(),
+            None => is_certain && !(is_last && batch.is_empty()),
         };
         if is_needed {
             batch.push(ready);
@@ -143,19 +134,19 @@ fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<(Ready<'a>, usize)> 
     let store = &turn.shared.store;
     if let Some(verb) = Verb::of(input) {
         let (key, len) = plain::get(verb, input).filter(|_| !verb.touches())?;
-        let plain = Plain::Get { shows_cas: verb.shows_cas() };
+        let plain = Some(Plain::Get { shows_cas: verb.shows_cas() });
         return Some((Ready { key: store.key(key), len, plain }, 0));
     }
     if let Some((line, noreply, len)) = plain::set(input) {
         let block_len = line.value_len + BLOCK_END.len();
-        let plain = Plain::Set { line, noreply };
+        let plain = Some(Plain::Set { line, noreply });
         return Some((Ready { key: store.key(line.key), len, plain }, block_len));
     }
     if let Some(count) = plain::count(input) {
         let (key, len) = (store.key(count.key), count.len);
-        return Some((Ready { key, len, plain: Plain::Count(count) }, 0));
+        return Some((Ready { key, len, plain: Some(Plain::Count(count)) }, 0));
     }
     let (key, len, value_len) = plain::about_key(input)?;
     let block_len = value_len.map_or(0, |len| len + BLOCK_END.len());
-    Some((Ready { key: store.key(key), len, plain: Plain::Other }, block_len))
+    Some((Ready { key: store.key(key), len, plain: None }, block_len))
 }

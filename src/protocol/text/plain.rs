@@ -47,9 +47,7 @@ pub fn set(input: &[u8]) -> Option<(StoreLine<'_>, bool, usize)> {
     let (flags, rest) = number(rest.strip_prefix(b" ")?)?;
     let (exptime, rest) = number(rest.strip_prefix(b" ")?)?;
     let (value_len, rest) = number(rest.strip_prefix(b" ")?)?;
-    let silent = rest.strip_prefix(b" noreply");
-    let rest = silent.unwrap_or(rest);
-    let len = input.len() - rest.len() + line_end_len(rest)?;
+    let (noreply, rest) = end(rest)?;
     let line = StoreLine {
         verb: StoreVerb::Set,
         key,
@@ -57,7 +55,7 @@ pub fn set(input: &[u8]) -> Option<(StoreLine<'_>, bool, usize)> {
         exptime: exptime as i32,
         value_len: value_len as usize,
     };
-    Some((line, silent.is_some(), len))
+    Some((line, noreply, input.len() - rest.len()))
 }
 
 /// Splits the line that begins `input` and tells its length: of a line that is there completely, and
@@ -76,10 +74,8 @@ pub fn count(input: &[u8]) -> Option<Count<'_>> {
     };
     let (key, rest) = key(rest)?;
     let (delta, rest) = number(rest.strip_prefix(b" ")?)?;
-    let silent = rest.strip_prefix(b" noreply");
-    let rest = silent.unwrap_or(rest);
-    let len = input.len() - rest.len() + line_end_len(rest)?;
-    Some(Count { is_incr, key, delta, noreply: silent.is_some(), len })
+    let (noreply, rest) = end(rest)?;
+    Some(Count { is_incr, key, delta, noreply, len: input.len() - rest.len() })
 }
 
 /// Of the line that begins `input`, if it is another one about a single key: that key, the length of the
@@ -105,6 +101,13 @@ pub(super) fn key(input: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = word_len(input)?;
     let is_key = (1..=KEY_LEN_MAX).contains(&len);
     is_key.then(|| input.split_at(len))
+}
+
+/// Whether the line that ends here asks for silence, and what follows it.
+fn end(rest: &[u8]) -> Option<(bool, &[u8])> {
+    let silent = rest.strip_prefix(b" noreply");
+    let rest = silent.unwrap_or(rest);
+    Some((silent.is_some(), &rest[line_end_len(rest)?..]))
 }
 
 /// The number that begins `input`, of few digits, and what follows it.
