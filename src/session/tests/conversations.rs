@@ -45,6 +45,40 @@ fn storing_section_4() {
 }
 
 #[test]
+fn short_lines_section_1() {
+    for line in ["\n", "\r\n", "a\r\n", "ab\n", " \n", "mn\n"] {
+        check(line, BAD_LINE);
+    }
+}
+
+/// More plain lines than a batch takes, and among them what ends one: a block that is too long or too
+/// short, a value that is too large, a line that is not plain.
+#[test]
+fn odd_requests_amid_plain_ones() {
+    check(
+        "set a 0 0 1\r\n5\r\nget a\r\nincr a 1\r\nset b 0 0 1\r\nxx\r\nget b\r\nget a\r\n",
+        &format!(
+            "STORED\r\nVALUE a 0 1\r\n5\r\nEND\r\n6\r\nCLIENT_ERROR bad data chunk\r\n{BAD_LINE}END\r\nVALUE a 0 1\r\n6\r\nEND\r\n"
+        ),
+    );
+    let many = "incr a 1\r\nmg a v\r\n".repeat(8);
+    let numbers: String = (1..=8).map(|n| format!("{n}\r\nVA 1\r\n{n}\r\n")).collect();
+    check(
+        &format!(
+            "set a 0 0 1\r\n0\r\n{many}get  a\r\nset b 0 0 1 noreply\r\ny\r\ngets nope\r\ndelete b\r\n"
+        ),
+        &format!("STORED\r\n{numbers}VALUE a 0 1\r\n8\r\nEND\r\nEND\r\nDELETED\r\n"),
+    );
+    let large = "x".repeat(2_000_000);
+    let shared = shared();
+    let mut client = Client::new(&shared);
+    client.check(
+        &format!("get a\r\nset a 0 0 2000000\r\n{large}\r\nget a\r\ntouch a 1\r\n"),
+        "END\r\nSERVER_ERROR object too large for cache\r\nEND\r\nNOT_FOUND\r\n",
+    );
+}
+
+#[test]
 fn uniques_section_4() {
     let shared = shared();
     let mut client = Client::new(&shared);
