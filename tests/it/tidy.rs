@@ -15,10 +15,18 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protocol", &["watch", "buf", "limits", "clock", "metrics"]),
     ("watch", &["limits", "clock"]),
     ("store", &["watch", "buf", "limits", "clock", "metrics"]),
-    ("session", &["protocol", "store", "watch", "buf", "limits", "clock", "metrics"]),
-    ("server", &["session", "watch", "buf", "limits", "clock", "metrics"]),
-    ("cli", &["limits"]),
-    ("config", &["cli", "server", "session", "store", "watch", "limits", "clock", "metrics"]),
+    ("auth", &["limits", "clock"]),
+    ("tls", &["limits", "clock"]),
+    ("session", &["protocol", "store", "auth", "watch", "buf", "limits", "clock", "metrics"]),
+    ("server", &["session", "tls", "auth", "watch", "buf", "limits", "clock", "metrics"]),
+    ("cli", &["auth", "limits"]),
+    (
+        "config",
+        &[
+            "cli", "server", "session", "store", "tls", "auth", "watch", "limits", "clock",
+            "metrics",
+        ],
+    ),
     ("lib", &[]),
     ("bin", &["cli", "config", "store", "buf", "limits", "clock", "metrics", "protocol"]),
 ];
