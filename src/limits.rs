@@ -4,6 +4,8 @@
 //! a data structure stays beside that structure.
 #![forbid(unsafe_code)]
 
+use std::num::NonZeroU32;
+
 /// Longest key in bytes (protocol text, section 4: memcached's `KEY_MAX_LENGTH`).
 pub const KEY_LEN_MAX: usize = 250;
 
@@ -147,7 +149,34 @@ pub const WATCH_BACKLOG_MAX_BYTES: usize = 64 << 20;
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;
 
+/// Bytes that a client may send to log in at a time: memcached's own bound for text (behaviour, section 8).
+/// Nothing of it is looked at before all of it has come.
+pub const LOGIN_LEN_MAX: usize = 16 * 1024;
+
+/// Longest name of a SASL mechanism in bytes (binary, section 5).
+pub const MECHANISM_LEN_MAX: usize = 32;
+
+/// Largest file of users in bytes, some hundred thousand of them.
+pub const USER_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Rounds of the hash in keys that the server makes for SCRAM itself (RFC 7677 wants this many at least):
+/// about a millisecond a user when the file is read.
+pub const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not 0");
+
+/// The most that keys in a file may ask for: a login with the password itself takes a third of a second.
+pub const SCRAM_ITERATIONS_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not 0");
+
+/// Memory in KiB that a hash by argon2id may ask for while a password is checked, one at a time.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
+
+/// Passes over that memory.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+
+/// Addresses that are remembered for having failed to log in lately, some 40 bytes each.
+pub const GUARDED_ADDRESSES_MAX: usize = 4096;
+
 const _: () = assert!(OUTPUT_HIGH_WATER_BYTES >= 2 * COPY_VALUE_MAX);
 const _: () = assert!(LINE_LEN_MAX < READ_BUF_BYTES);
 const _: () = assert!(LINE_LEN_MAX < SMALL_READ_BYTES);
 const _: () = assert!(GOES_AT_ONCE < BUFFERS_HELD_MAX);
+const _: () = assert!(LINE_LEN_MAX + LOGIN_LEN_MAX + 2 < READ_BUF_BYTES);

@@ -1,4 +1,39 @@
 //! Who a client is and what it may do: users, their secrets and rights, the exchanges of a login.
 //!
-//! Knows no socket, no thread and no protocol.
+//! ```text
+//! user file ─► line ─► users ◄── gate ◄── Attempt: a token, a message of SASL, names of a certificate
+//!                        │        │ guard: slows down who guesses
+//!              secret, scram    Verdict ─► User with its Rights
+//! ```
+//!
+//! Knows no socket, no thread and no protocol. No password is kept, and none is shown: what holds one
+//! wipes it, and shows nothing of it as text.
 #![forbid(unsafe_code)]
+
+mod gate;
+
+mod guard;
+
+mod line;
+
+mod rights;
+
+mod sasl;
+
+mod scram;
+
+mod secret;
+
+mod source;
+
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+pub use gate::{Ask, Attempt, Gate, Judgement, Options, UserFile, Verdict};
+pub use guard::Origin;
+pub use rights::{Need, Rights};
+pub use sasl::Exchange;
+pub use scram::{Hash, Keys};
+pub use users::User;

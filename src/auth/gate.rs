@@ -1,0 +1,269 @@
+//! Where attempts to log in are judged.
+//!
+//! One thread owns the gate: it reads the file of users, and a check may take some ten milliseconds. What
+//! users may do is handed out with the verdict and kept by the session, so that who is logged in keeps its
+//! rights when the file changes.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use super::guard::{Guard, Origin};
+use super::line::{self, BadLine, Format};
+use super::sasl::{Claim, Exchange, Offered, Outcome};
+use super::secret::Ring;
+use super::source::{Change, Source};
+use super::users::{Remembered, User, Users};
+
+/// How users log in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The file of users; None: there are none, and nobody gets in.
+    pub file: Option<UserFile>,
+    /// Clients may log in by SASL: its mechanisms are prepared.
+    pub sasl: bool,
+    /// Of this machine.
+    pub hostname: String,
+    /// What an address's failures beyond the first few cost, each.
+    pub delay: Duration,
+}
+
+/// Where users are written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UserFile {
+    /// `-Y`, `-o user_file`: `user:secret[:rights]`. It has to be there at the start.
+    Users(PathBuf),
+    /// `MEMCACHED_SASL_PWDB`: `user:password[:anything]`. It may come and go.
+    Passwords(PathBuf),
+}
+
+/// What a client does to be let in.
+#[derive(Debug)]
+pub struct Attempt {
+    /// What it has sent.
+    pub ask: Ask,
+    /// From where.
+    pub from: Origin,
+}
+
+/// What a client has sent to be let in.
+pub enum Ask {
+    /// A name, a space and a password (text, section 9).
+    Token(Zeroizing<Vec<u8>>),
+    /// Which mechanisms are there?
+    Mechanisms,
+    /// A mechanism and the first message.
+    Start(Vec<u8>, Zeroizing<Vec<u8>>),
+    /// The next message.
+    Step(Box<Exchange>, Zeroizing<Vec<u8>>),
+    /// The names in its certificate, which has been verified.
+    Names(Vec<String>),
+}
+
+/// What comes of an attempt.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is this user. A last message goes with that, empty if there is none.
+    Granted(Arc<User>, Vec<u8>),
+    /// The exchange goes on with this challenge.
+    Challenge(Box<Exchange>, Vec<u8>),
+    /// The mechanisms, strongest first, with spaces between them.
+    Mechanisms(String),
+    /// Not known.
+    Refused,
+}
+
+/// A verdict, and when to tell it.
+#[derive(Debug)]
+pub struct Judgement {
+    /// What to tell.
+    pub verdict: Verdict,
+    /// Not before.
+    pub at: Instant,
+}
+
+/// Judges attempts.
+pub struct Gate {
+    sasl: bool,
+    format: Format,
+    source: Option<Source>,
+    ring: Arc<Ring>,
+    users: Arc<Users>,
+    offered: Offered,
+    remembered: Remembered,
+    guard: Guard,
+}
+
+impl Gate {
+    /// Reads the file. `Err` is for a person: what is wrong with it, in memcached's words.
+    pub fn open(options: Options) -> Result<Gate, String> {
+        let (format, path) = match options.file {
+            Some(UserFile::Passwords(path)) => (Format::Passwords, Some(path)),
+            Some(UserFile::Users(path)) => (Format::Users, Some(path)),
+            None => (Format::Users, None),
+        };
+        let (ring, users) = (Arc::new(Ring::new()), Arc::new(Users::new(&options.hostname)));
+        let mut gate = Gate {
+            sasl: options.sasl,
+            format,
+            source: path.map(Source::new),
+            offered: Offered::new(&users, &ring),
+            ring,
+            users,
+            remembered: Remembered::new(),
+            guard: Guard::new(options.delay),
+        };
+        match gate.read() {
+            Err(complaint) if format == Format::Users => Err(complaint),
+            Err(complaint) => {
+                log::warn!("{complaint}");
+                Ok(gate)
+            }
+            Ok(()) => Ok(gate),
+        }
+    }
+
+    /// Reads the file again, whether it has changed or not (SIGHUP). What is wrong with it is logged, and
+    /// the users stay as they are.
+    pub fn reload(&mut self) {
+        let Some(source) = &self.source else { return };
+        let name = source.name().to_string();
+        match self.read() {
+            Ok(()) => log::info!("read {name} again"),
+            Err(complaint) => log::error!("{complaint}; the users stay as they were"),
+        }
+    }
+
+    /// Reads the file again if it has changed and is not changing any more. Some: look again then.
+    pub fn look(&mut self, now: Instant) -> Option<Instant> {
+        match self.source.as_mut()?.look(now) {
+            Change::None => None,
+            Change::Settling(until) => Some(until),
+            Change::Settled => {
+                self.reload();
+                None
+            }
+        }
+    }
+
+    /// Judges an attempt.
+    pub fn judge(&mut self, attempt: Attempt, now: Instant) -> Judgement {
+        let from = attempt.from;
+        // The latter cost nothing and are no guesses.
+        let is_guess = !matches!(attempt.ask, Ask::Mechanisms | Ask::Names(_));
+        if is_guess && !self.guard.admits(from, now) {
+            return Judgement { verdict: Verdict::Refused, at: self.guard.turned_away(now) };
+        }
+        let verdict = self.verdict(attempt.ask);
+        let is_failure = is_guess && matches!(verdict, Verdict::Refused);
+        let at = if is_failure { self.guard.failed(from, now) } else { now };
+        Judgement { verdict, at }
+    }
+
+    fn verdict(&mut self, ask: Ask) -> Verdict {
+        match ask {
+            Ask::Token(token) => {
+                let Some(space) = token.iter().position(|byte| *byte == b' ') else {
+                    return Verdict::Refused;
+                };
+                self.check(&token[..space], &token[space + 1..], Vec::new())
+            }
+            Ask::Mechanisms => Verdict::Mechanisms(self.offered.mechanisms().to_owned()),
+            Ask::Start(mechanism, data) => match self.offered.begin(&mechanism) {
+                Some(exchange) => self.step(Box::new(exchange), &data),
+                None => Verdict::Refused,
+            },
+            Ask::Step(exchange, data) => self.step(exchange, &data),
+            Ask::Names(names) => match self.users.certified(&names) {
+                Some(user) => Verdict::Granted(Arc::clone(user), Vec::new()),
+                None => Verdict::Refused,
+            },
+        }
+    }
+
+    fn step(&mut self, mut exchange: Box<Exchange>, data: &[u8]) -> Verdict {
+        match exchange.step(data) {
+            Outcome::Challenge(challenge) => Verdict::Challenge(exchange, challenge),
+            Outcome::Claim(Claim::Password { name, password }, last) => {
+                self.check(&name, &password, last)
+            }
+            // The user may have been taken out of the file meanwhile.
+            Outcome::Claim(Claim::Proved { name, hash }, last) => {
+                match self.users.scram(&name, hash) {
+                    Some((_, user)) => Verdict::Granted(Arc::clone(user), last),
+                    None => Verdict::Refused,
+                }
+            }
+            Outcome::Failed => Verdict::Refused,
+        }
+    }
+
+    fn check(&mut self, name: &[u8], password: &[u8], last: Vec<u8>) -> Verdict {
+        let offer = self.ring.offer(password);
+        match self.users.check(name, &offer, &mut self.remembered) {
+            Some(user) => Verdict::Granted(Arc::clone(user), last),
+            None => Verdict::Refused,
+        }
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        let Some(source) = &mut self.source else { return Ok(()) };
+        let text = source.read().map_err(|error| {
+            format!("Could not open authfile [{}] for reading, error {error}", source.name())
+        })?;
+        let mut users = self.users.none();
+        let mut doubtful = Vec::new();
+        let read = line::each(&text, self.format, &self.ring, |number, line| {
+            if line.is_doubtful {
+                doubtful.push(number);
+            }
+            users.add(line, self.sasl, &self.ring, &self.users);
+        });
+        let is_empty = users.is_empty() && self.format == Format::Users;
+        read.and(if is_empty { Err(BadLine { number: 0, reason: "no user" }) } else { Ok(()) })
+            .map_err(|bad| malformed(source, bad))?;
+        for number in doubtful {
+            log::warn!(
+                "{}, line {number}: the password has a colon, and what is behind it is no rights",
+                source.name()
+            );
+        }
+        self.users = Arc::new(users);
+        self.offered = Offered::new(&self.users, &self.ring);
+        self.users.retain(&mut self.remembered);
+        Ok(())
+    }
+}
+
+fn malformed(source: &Source, bad: BadLine) -> String {
+    let name = source.name();
+    let place = match bad.number {
+        0 => String::new(),
+        number => format!("line {number}: "),
+    };
+    let reason = bad.reason;
+    format!("Authfile [{name}] has a malformed entry. Should be 'user:password' ({place}{reason})")
+}
+
+/// Nothing of the users.
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// The kind of it, nothing of what it says.
+impl std::fmt::Debug for Ask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Ask::Token(_) => "Token",
+            Ask::Mechanisms => "Mechanisms",
+            Ask::Start(..) => "Start",
+            Ask::Step(..) => "Step",
+            Ask::Names(_) => "Names",
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! The exchanges of SASL, by rsasl: bytes in, a challenge or a claim out.
+//!
+//! A claim is what an exchange ends with. That of PLAIN has yet to be checked, that of SCRAM is proved.
+#![forbid(unsafe_code)]
+
+use std::sync::Arc;
+
+use rsasl::callback::{Context, Request, SessionCallback, SessionData};
+use rsasl::config::SASLConfig;
+use rsasl::mechanisms::scram::properties::ScramStoredPassword;
+use rsasl::mechname::Mechname;
+use rsasl::prelude::{SASLServer, Session, SessionError, State, Validation};
+use rsasl::property::{AuthId, AuthzId, Password};
+use rsasl::validate::{Validate, ValidationError};
+use zeroize::Zeroizing;
+
+use super::scram::Hash;
+use super::secret::Ring;
+use super::users::Users;
+
+/// What this server offers, for the users of one reading of the file.
+pub(super) struct Offered {
+    config: Arc<SASLConfig>,
+    mechanisms: String,
+}
+
+/// An exchange that is under way.
+pub struct Exchange {
+    session: Session<Claimed>,
+    /// It has been fed.
+    is_begun: bool,
+}
+
+/// What came of a step.
+pub(super) enum Outcome {
+    /// The client is to answer this.
+    Challenge(Vec<u8>),
+    /// The client is to be told this, if the claim holds.
+    Claim(Claim, Vec<u8>),
+    /// It is over.
+    Failed,
+}
+
+/// Who a client says it is.
+pub(super) enum Claim {
+    /// With this password.
+    Password { name: Vec<u8>, password: Zeroizing<Vec<u8>> },
+    /// And has proved it by SCRAM.
+    Proved { name: Vec<u8>, hash: Hash },
+}
+
+struct Claimed;
+
+impl Validation for Claimed {
+    type Value = Claim;
+}
+
+impl Offered {
+    pub(super) fn new(users: &Arc<Users>, ring: &Arc<Ring>) -> Offered {
+        let callback = Callback { users: Arc::clone(users), ring: Arc::clone(ring) };
+        let config = SASLConfig::builder()
+            .with_default_mechanisms()
+            .with_callback(callback)
+            .expect("there are mechanisms");
+        let scram = Hash::ALL.into_iter().filter(|hash| users.has_scram(*hash));
+        let names: Vec<_> = scram.map(Hash::mechanism).chain(["PLAIN"]).collect();
+        Offered { config, mechanisms: names.join(" ") }
+    }
+
+    /// The names of the mechanisms, the strongest first, with spaces between them.
+    pub(super) fn mechanisms(&self) -> &str {
+        &self.mechanisms
+    }
+
+    /// Begins an exchange; None: there is no such mechanism.
+    pub(super) fn begin(&self, mechanism: &[u8]) -> Option<Exchange> {
+        let name = Mechname::parse(mechanism).ok()?;
+        if !self.mechanisms.split(' ').any(|offered| offered == name.as_str()) {
+            return None;
+        }
+        let server = SASLServer::<Claimed>::new(Arc::clone(&self.config));
+        let session = server.start_suggested(name).ok()?;
+        Some(Exchange { session, is_begun: false })
+    }
+}
+
+impl Exchange {
+    /// Feeds what the client has sent. All mechanisms let the client begin: of one that has sent nothing
+    /// yet that is asked for by an empty challenge. What has failed must not be fed again.
+    pub(super) fn step(&mut self, data: &[u8]) -> Outcome {
+        if data.is_empty() && !self.is_begun {
+            return Outcome::Challenge(Vec::new());
+        }
+        let is_scram = self.session.get_mechname().as_str() != "PLAIN";
+        if is_scram && !is_scram_message(data, !self.is_begun) {
+            return Outcome::Failed;
+        }
+        self.is_begun = true;
+        let mut answer = Vec::new();
+        match self.session.step(Some(data), &mut answer) {
+            Ok(State::Running) => Outcome::Challenge(answer),
+            Ok(State::Finished(_)) => match self.session.validation() {
+                Some(claim) => Outcome::Claim(claim, answer),
+                None => Outcome::Failed,
+            },
+            Err(err) => {
+                log::debug!("SASL: {err}");
+                Outcome::Failed
+            }
+        }
+    }
+}
+
+/// Nothing of what was said.
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Exchange({})", self.session.get_mechname())
+    }
+}
+
+/// What rsasl asks of us.
+struct Callback {
+    users: Arc<Users>,
+    ring: Arc<Ring>,
+}
+
+impl SessionCallback for Callback {
+    fn callback(
+        &self,
+        session: &SessionData,
+        context: &Context<'_>,
+        request: &mut Request<'_>,
+    ) -> Result<(), SessionError> {
+        let (Some(hash), Some(name)) = (hash_of(session), context.get_ref::<AuthId>()) else {
+            return Ok(());
+        };
+        let name = unescape(name);
+        let decoy;
+        let keys = match self.users.scram(&name, hash) {
+            Some((keys, _)) => keys,
+            None => {
+                decoy = self.users.decoy(&name, hash, &self.ring);
+                &decoy
+            }
+        };
+        request.satisfy::<ScramStoredPassword<'_>>(&ScramStoredPassword::new(
+            keys.iterations.get(),
+            &keys.salt,
+            &keys.stored_key,
+            &keys.server_key,
+        ))?;
+        Ok(())
+    }
+
+    /// Nobody acts for another: an authorization identity can only be the user's own.
+    fn validate(
+        &self,
+        session: &SessionData,
+        context: &Context<'_>,
+        validate: &mut Validate<'_>,
+    ) -> Result<(), ValidationError> {
+        let missing = || ValidationError::MissingRequiredProperty;
+        let name = context.get_ref::<AuthId>().ok_or_else(missing)?;
+        let acting_for = context.get_ref::<AuthzId>().unwrap_or_default();
+        if !acting_for.is_empty() && acting_for != name {
+            return Err(missing());
+        }
+        validate.with::<Claimed, _>(|| {
+            if let Some(hash) = hash_of(session) {
+                return Ok(Claim::Proved { name: unescape(name), hash });
+            }
+            let password = context.get_ref::<Password>().ok_or_else(missing)?;
+            let password = Zeroizing::new(password.to_vec());
+            Ok(Claim::Password { name: name.as_bytes().to_vec(), password })
+        })?;
+        Ok(())
+    }
+}
+
+/// That of a SCRAM mechanism.
+fn hash_of(session: &SessionData) -> Option<Hash> {
+    let mechanism = session.mechanism().mechanism.as_str();
+    Hash::ALL.into_iter().find(|hash| hash.mechanism() == mechanism)
+}
+
+/// Whether a message of a client consists of attributes, `x=...` with commas between them (RFC 5802,
+/// section 7). The first one has a flag in front of them and perhaps an authorization identity. rsasl
+/// panics at what is none.
+fn is_scram_message(message: &[u8], is_first: bool) -> bool {
+    let mut parts = message.split(|byte| *byte == b',');
+    if is_first {
+        let (_flag, identity) = (parts.next(), parts.next());
+        if !identity.is_some_and(|identity| identity.is_empty() || identity.starts_with(b"a=")) {
+            return false;
+        }
+    }
+    parts.all(|part| part.get(1) == Some(&b'='))
+}
+
+/// A name as SCRAM sends it (RFC 5802, section 5.1): `,` and `=` are written in three characters.
+fn unescape(name: &str) -> Vec<u8> {
+    name.replace("=2C", ",").replace("=3D", "=").into_bytes()
+}
