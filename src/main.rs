@@ -1,10 +1,12 @@
 //! Entry point: arguments, configuration, process, server; errors to standard error and the exit code.
 #![forbid(unsafe_code)]
 
+use std::alloc::System;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use nuthatch::auth::Gate;
 use nuthatch::cli::{self, Given, Invocation};
 use nuthatch::clock::Clock;
 use nuthatch::config::{Config, Environment};
@@ -13,6 +15,12 @@ use nuthatch::server::{self, StartError};
 use nuthatch::session::Shared;
 use nuthatch::store::Store;
 use nuthatch::watch::Hub;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Memory is wiped when it is freed: what a client or a file has sent may be a password, and libraries
+/// make copies of it.
+#[global_allocator]
+static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()) {
@@ -51,16 +59,20 @@ fn start_log(level: log::LevelFilter) {
 }
 
 fn serve(given: &Given) -> Result<(), StartError> {
-    let Config { store, watch, session, server, process, warnings } =
+    let Config { store, watch, session, server, auth, process, warnings } =
         Config::new(given, &Environment::read())?;
     start_log(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
+    let gate = auth.map(Gate::open).transpose().map_err(plain)?;
     process.apply(server.drop_to.as_deref())?;
 
     let clock = Arc::new(Clock::start());
     let hub = Hub::new(&watch, Arc::clone(&clock));
-    let store = Store::with_hub(&store, hub)
-        .map_err(|error| StartError { message: error.0, exit_code: 1 })?;
+    let store = Store::with_hub(&store, hub).map_err(|error| plain(error.0))?;
     let metrics = Arc::new(Metrics::new(server.threads + 1));
-    server::run(&server, Shared::new(store, metrics, clock, session))
+    server::run(&server, Shared::new(store, metrics, clock, session), gate)
+}
+
+fn plain(message: String) -> StartError {
+    StartError { message, exit_code: 1 }
 }

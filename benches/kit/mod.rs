@@ -74,7 +74,7 @@ pub fn config(words: &[&str]) -> Config {
         Ok(Invocation::Serve(given)) => given,
         other => panic!("options with which nothing is served: {other:?}"),
     };
-    let environment = Environment { port_file: None, root: false, cpus: 1 };
+    let environment = Environment { cpus: 1, ..Environment::default() };
     Config::new(&given, &environment).expect("options that the daemon takes")
 }
 

@@ -29,7 +29,7 @@ mod source;
 mod users;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use gate::{Ask, Attempt, Gate, Judgement, Options, UserFile, Verdict};
 pub use guard::Origin;

@@ -51,6 +51,12 @@ fn options(path: &Path) -> Options {
     }
 }
 
+/// A gate for the users of a file with this text. It makes no keys for SCRAM, which takes a while.
+pub(crate) fn gate(text: &str) -> Gate {
+    let file = TempFile::with(text);
+    Gate::open(Options { sasl: false, ..options(&file.0) }).unwrap()
+}
+
 fn now() -> Instant {
     Clock::start().now().instant
 }

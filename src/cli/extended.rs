@@ -1,6 +1,8 @@
 //! Reads the comma lists of `-o` by the table in [`suboptions`](super::suboptions).
 #![forbid(unsafe_code)]
 
+use std::path::PathBuf;
+
 use super::UsageError;
 use super::flags::State;
 use super::number::{self, Number};
@@ -19,6 +21,10 @@ pub struct Extended {
     pub udp_public: bool,
     /// Whether `debugtime` works.
     pub debug_clock: bool,
+    /// Who may log in.
+    pub user_file: Option<PathBuf>,
+    /// What a failed login costs its address, in milliseconds.
+    pub login_delay_millis: u32,
     /// `watcher_logbuf_size` in bytes: lines that may wait for one watcher.
     pub watcher_logbuf_bytes: u64,
     /// `slab_chunk_max` in bytes, if given. Only its relation to `-I` is checked.
@@ -46,6 +52,8 @@ impl Default for Extended {
             idle_timeout_secs: 0,
             udp_public: false,
             debug_clock: false,
+            user_file: None,
+            login_delay_millis: 1000,
             watcher_logbuf_bytes: 256 * 1024,
             slab_chunk_max: None,
             slab_sizes: None,
@@ -138,6 +146,8 @@ impl Extended {
             "no_maxconns_fast" => self.maxconns_fast = false,
             "idle_timeout" => self.idle_timeout_secs = u32::try_from(number).unwrap_or(u32::MAX),
             "udp_public" => self.udp_public = true,
+            "user_file" => self.user_file = text.map(PathBuf::from),
+            "login_delay" => self.login_delay_millis = u32::try_from(number).unwrap_or(u32::MAX),
             "debug_clock" => self.debug_clock = true,
             "watcher_logbuf_size" => {
                 self.watcher_logbuf_bytes = u64::try_from(number).unwrap_or(0) * 1024;

@@ -117,7 +117,7 @@ pub struct Given {
     /// `-b`
     pub backlog: i64,
     /// `-B`
-    pub protocol: Protocol,
+    pub protocol: Option<Protocol>,
     /// `-I`, bytes
     pub item_size_max: i64,
     /// `-F` was not given.
@@ -126,6 +126,10 @@ pub struct Given {
     pub dump: bool,
     /// `-W` was not given.
     pub watch: bool,
+    /// `-S`
+    pub sasl: bool,
+    /// `-Y`
+    pub auth_file: Option<PathBuf>,
     /// `-N`, at least 1
     pub napi_ids: Option<u32>,
     /// `-o`
@@ -160,11 +164,13 @@ impl Default for Given {
             requests_per_event: 20,
             cas: true,
             backlog: 1024,
-            protocol: Protocol::Auto,
+            protocol: None,
             item_size_max: 1 << 20,
             flush: true,
             dump: true,
             watch: true,
+            sasl: false,
+            auth_file: None,
             napi_ids: None,
             extended: Extended::default(),
             notes: Vec::new(),
@@ -241,6 +247,7 @@ impl Given {
         match flag.short {
             's' => self.unix_socket = Some(value.into()),
             'P' => self.pid_file = Some(value.into()),
+            'Y' => self.auth_file = Some(value.into()),
             _ if flag.value.is_empty() => self.switch(flag.short),
             _ => {
                 let text = value.to_str().ok_or_else(|| {
@@ -265,6 +272,7 @@ impl Given {
             'F' => self.flush = false,
             'X' => self.dump = false,
             'W' => self.watch = false,
+            'S' => self.sasl = true,
             _ => {}
         }
     }
@@ -300,7 +308,7 @@ impl Given {
                 self.requests_per_event = self.at_least_one(flag, text, what)?;
             }
             'b' => self.backlog = self.number(flag, text, number::decimal(text))?,
-            'B' => self.protocol = protocol(text)?,
+            'B' => self.protocol = Some(protocol(text)?),
             'I' => self.item_size_max = self.number(flag, text, number::size(text))?,
             'N' => {
                 let what = "Maximum number of NAPI IDs";
@@ -351,9 +359,7 @@ fn protocol(text: &str) -> Result<Protocol, UsageError> {
 
 fn refusal(flag: &Flag) -> UsageError {
     UsageError::usage(match flag.short {
-        'S' => "This server is not built with SASL support.",
         'Z' => "This server is not built with TLS support.",
-        'Y' => "This server is not built with text authentication support (-Y).",
         _ => "This server keeps nothing across restarts: there is no memory file (-e).",
     })
 }

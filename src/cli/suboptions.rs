@@ -120,6 +120,15 @@ const IDLE_TIMEOUT: Integer = Integer {
     high: "",
 };
 
+const LOGIN_DELAY: Integer = Integer {
+    missing: "Missing numeric argument for login_delay",
+    bad: "could not parse argument to login_delay",
+    min: 0,
+    low: "login_delay cannot be negative",
+    max: 60_000,
+    high: "login_delay cannot be more than a minute",
+};
+
 const SLAB_AUTOMOVE: Integer = Integer {
     missing: "",
     bad: "",
@@ -165,6 +174,10 @@ pub const SUBOPTIONS: &[Suboption] = &[
         help: "let clients above -c wait" },
     Suboption { name: "idle_timeout", kind: Kind::Integer(IDLE_TIMEOUT), state: State::Works,
         help: "seconds after which a silent connection is closed (default: 0, never)" },
+    Suboption { name: "user_file", kind: Kind::Text { missing: "Missing user_file argument" },
+        state: State::Works, help: "everybody logs in: lines \"user:secret[:rights]\" (see \"nuthatch passwd\")" },
+    Suboption { name: "login_delay", kind: Kind::Integer(LOGIN_DELAY), state: State::Works,
+        help: "milliseconds that an address waits for each failed login after the tenth (default: 1000)" },
     Suboption { name: "udp_public", kind: Kind::Bare, state: State::Works,
         help: "allow -U on addresses that other machines can reach" },
     Suboption { name: "debug_clock", kind: Kind::Bare, state: State::Works,
@@ -287,7 +300,7 @@ mod tests {
     #[test]
     fn holds_every_option_of_memcached_and_ours() {
         let mut expected: Vec<&str> = MEMCACHED.split_whitespace().collect();
-        expected.extend(["debug_clock", "udp_public"]);
+        expected.extend(["debug_clock", "login_delay", "udp_public", "user_file"]);
         let mut names: Vec<&str> = SUBOPTIONS.iter().map(|option| option.name).collect();
         expected.sort_unstable();
         names.sort_unstable();

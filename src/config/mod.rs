@@ -6,6 +6,7 @@
 
 mod chunks;
 mod listen;
+mod login;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,7 +17,8 @@ use crate::cli::usage::PROTOCOL_LEVEL;
 use crate::cli::{Given, Protocol, UsageError};
 use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
 use crate::server::{Listen, Port, StartError, process};
-use crate::{server, session, store, watch};
+use crate::{auth, server, session, store, watch};
+use login::Login;
 
 /// Everything that a server is started with.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub session: session::Options,
     /// Sockets and threads.
     pub server: server::Options,
+    /// Who may log in; None: nobody has to.
+    pub auth: Option<auth::Options>,
     /// The process itself.
     pub process: Process,
     /// Lines for the log, as warnings, once there is one.
@@ -46,6 +50,9 @@ pub struct Process {
     pub keep_cwd: bool,
     /// `-r`
     pub core_dumps: bool,
+    /// Its memory is nobody's business: no core, no debugger but root's. It has secrets, and `-r` is not
+    /// given.
+    pub keep_to_itself: bool,
     /// `-k`
     pub lock_memory: bool,
     /// Files that must be able to be open at a time.
@@ -63,6 +70,9 @@ impl Process {
         if self.core_dumps {
             process::enable_core_dumps()?;
         }
+        if self.keep_to_itself {
+            process::keep_to_itself();
+        }
         process::raise_open_files(self.open_files, self.connections)?;
         drop_to.map(process::find_user).transpose()?;
         if self.daemon {
@@ -76,12 +86,18 @@ impl Process {
 }
 
 /// What the surroundings of the process say.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `MEMCACHED_PORT_FILENAME`
     pub port_file: Option<OsString>,
     /// Whether the process runs as root.
     pub root: bool,
+    /// `MEMCACHED_SASL_PWDB`
+    pub sasl_passwords: Option<OsString>,
+    /// Whether `SASL_CONF_PATH` is set.
+    pub sasl_configuration: bool,
+    /// Of this machine.
+    pub hostname: String,
     /// CPUs that the process may use, at least 1.
     pub cpus: usize,
 }
@@ -93,6 +109,9 @@ impl Environment {
     pub fn read() -> Environment {
         Environment {
             port_file: std::env::var_os(PORT_FILE).filter(|name| !name.is_empty()),
+            sasl_passwords: std::env::var_os(SASL_PASSWORDS).filter(|name| !name.is_empty()),
+            sasl_configuration: std::env::var_os(SASL_CONFIGURATION).is_some(),
+            hostname: process::hostname(),
             root: process::is_root(),
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
         }
@@ -101,13 +120,17 @@ impl Environment {
 
 const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
 
+const SASL_PASSWORDS: &str = "MEMCACHED_SASL_PWDB";
+
+const SASL_CONFIGURATION: &str = "SASL_CONF_PATH";
+
 /// The variables that memcached reads (options, section 5), and what becomes of them. Those that
 /// only its test suite reads are not among them.
 pub const VARIABLES: &[(&str, State)] = &[
     (PORT_FILE, State::Works),
     ("MEMCACHED_HASH_BULK_MOVE", State::NoEffect),
-    ("MEMCACHED_SASL_PWDB", State::NoEffect),
-    ("SASL_CONF_PATH", State::NoEffect),
+    (SASL_PASSWORDS, State::Works),
+    (SASL_CONFIGURATION, State::NoEffect),
     ("T_MEMD_INITIAL_MALLOC", State::NoEffect),
     ("RUST_LOG", State::Works),
 ];
@@ -139,7 +162,18 @@ impl Config {
         check_extended(given)?;
         let ports = Ports { tcp: port(given)?, udp: port_of(given.udp_port)? };
         let inter = inter(given);
-        let listen = listen(inter.as_deref())?;
+        let mut listen = listen(inter.as_deref())?;
+        let login = Login::of(given, ports)?;
+        let mut warnings = warnings(given, environment, threads, ports);
+        if let Some(login) = login {
+            warnings.extend(login.warnings(given, environment));
+            for one in &mut listen {
+                let checked = login.check_listener(one).map_err(|complaint| {
+                    not_listened(&complaint, inter.as_deref().unwrap_or_default())
+                })?;
+                warnings.extend(checked);
+            }
+        }
         Ok(Config {
             store: store::Options {
                 memory_bytes,
@@ -157,10 +191,11 @@ impl Config {
                 threads,
             },
             watch: watch::Options { backlog_bytes: watch_backlog_bytes(given) },
-            session: session_options(given, threads, item_size_max, ports, inter),
-            server: server_options(given, environment, threads, ports, listen),
-            process: process_options(given, threads),
-            warnings: warnings(given, environment, threads, ports),
+            session: session_options(given, threads, item_size_max, ports, inter, login),
+            server: server_options(given, environment, threads, ports, listen, login),
+            auth: login.map(|login| login.options(given, environment)),
+            process: process_options(given, threads, login.is_some()),
+            warnings,
         })
     }
 }
@@ -293,13 +328,18 @@ fn inter(given: &Given) -> Option<String> {
 }
 
 fn listen(inter: Option<&str>) -> Result<Vec<Listen>, UsageError> {
+    let Some(list) = inter else { return Ok(Vec::new()) };
+    listen::parse_list(list).map_err(|complaint| not_listened(&complaint, list))
+}
+
+/// Why the addresses of `-l` cannot be listened on.
+fn not_listened(complaint: &str, list: &str) -> UsageError {
     /// `EX_OSERR` of sysexits.h, which memcached leaves when it cannot listen.
     const EX_OSERR: u8 = 71;
-    let Some(list) = inter else { return Ok(Vec::new()) };
-    listen::parse_list(list).map_err(|complaint| UsageError {
+    UsageError {
         message: format!("{complaint}\nfailed to listen on one of interface(s) {list}"),
         exit_code: EX_OSERR,
-    })
+    }
 }
 
 /// `-b`. The kernel takes a negative backlog for a very large one, and lowers it to its own bound.
@@ -318,7 +358,9 @@ fn session_options(
     item_size_max: usize,
     ports: Ports,
     inter: Option<String>,
+    login: Option<Login>,
 ) -> session::Options {
+    let auth_file = given.auth_file.as_deref();
     let domain_socket = given.unix_socket.as_deref();
     session::Options {
         version: PROTOCOL_LEVEL.to_owned(),
@@ -337,10 +379,13 @@ fn session_options(
         detail: given.prefix_delimiter.is_some(),
         requests_per_turn: given.requests_per_event,
         backlog: backlog(given),
-        binding_protocol: match given.protocol {
-            Protocol::Auto => "auto-negotiate",
-            Protocol::Ascii => "ascii",
-            Protocol::Binary => "binary",
+        login: login.is_some(),
+        sasl: login.is_some_and(|login| login.sasl),
+        auth_file: auth_file.map(|path| path.to_string_lossy().into_owned()),
+        binding_protocol: match protocol(given, login) {
+            session::Protocol::Auto => "auto-negotiate",
+            session::Protocol::Ascii => "ascii",
+            session::Protocol::Binary => "binary",
         },
         maxconns_fast: given.extended.maxconns_fast,
         idle_timeout_secs: given.extended.idle_timeout_secs,
@@ -391,6 +436,7 @@ fn server_options(
     threads: usize,
     ports: Ports,
     listen: Vec<Listen>,
+    login: Option<Login>,
 ) -> server::Options {
     // A Unix socket replaces all others.
     let (ports, listen) = match given.unix_socket {
@@ -404,11 +450,7 @@ fn server_options(
         udp_public: given.extended.udp_public,
         unix_socket: given.unix_socket.clone(),
         unix_mask: given.unix_mask,
-        protocol: match given.protocol {
-            Protocol::Auto => session::Protocol::Auto,
-            Protocol::Ascii => session::Protocol::Ascii,
-            Protocol::Binary => session::Protocol::Binary,
-        },
+        protocol: protocol(given, login),
         backlog: backlog(given),
         threads,
         connections_max: given.connections_max as usize,
@@ -422,18 +464,29 @@ fn server_options(
     }
 }
 
+/// What clients may speak where their listener does not say.
+fn protocol(given: &Given, login: Option<Login>) -> session::Protocol {
+    let protocol = match given.protocol {
+        None | Some(Protocol::Auto) => session::Protocol::Auto,
+        Some(Protocol::Ascii) => session::Protocol::Ascii,
+        Some(Protocol::Binary) => session::Protocol::Binary,
+    };
+    login.map_or(protocol, |login| login.protocol(protocol))
+}
+
 /// `-u`; an empty name is none.
 fn user(given: &Given) -> Option<&str> {
     given.user.as_deref().filter(|name| !name.is_empty())
 }
 
-fn process_options(given: &Given, threads: usize) -> Process {
+fn process_options(given: &Given, threads: usize, has_secrets: bool) -> Process {
     let connections = u64::from(given.connections_max);
     Process {
         daemon: given.daemon,
         keep_stdio: given.verbosity > 0,
         keep_cwd: given.core_dumps,
         core_dumps: given.core_dumps,
+        keep_to_itself: has_secrets && !given.core_dumps,
         lock_memory: given.lock_memory,
         open_files: connections + OPEN_FILES_FIXED + OPEN_FILES_PER_THREAD * threads as u64,
         connections,

@@ -8,7 +8,7 @@ use crate::cli::flags::FLAGS;
 use crate::cli::suboptions::SUBOPTIONS;
 
 fn environment() -> Environment {
-    Environment { port_file: None, root: false, cpus: 3 }
+    Environment { cpus: 3, ..Environment::default() }
 }
 
 fn configure(line: &str, environment: &Environment) -> Result<Config, UsageError> {
@@ -82,6 +82,7 @@ fn every_module_gets_its_share() {
             keep_stdio: true,
             keep_cwd: true,
             core_dumps: true,
+            keep_to_itself: false,
             lock_memory: true,
             open_files: 7 + 64 + 2 * 4,
             connections: 7,
@@ -244,7 +245,12 @@ fn one_line_names_what_is_without_effect() {
 
 #[test]
 fn root_and_its_environment() {
-    let root = Environment { root: true, port_file: Some("/run/ports".into()), cpus: 1 };
+    let root = Environment {
+        root: true,
+        port_file: Some("/run/ports".into()),
+        cpus: 1,
+        ..Environment::default()
+    };
     let config = configure("", &root).expect("as root");
     assert_eq!(config.server.drop_to, None);
     assert_eq!(config.warnings, ["running as root; -u names the user to become"]);

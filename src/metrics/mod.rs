@@ -70,6 +70,10 @@ counters! {
     StoreNoMemory,
     /// Connections closed by `-o idle_timeout`.
     IdleKicks,
+    /// Attempts to log in that have come to their end.
+    AuthCmds,
+    /// Of those, the ones that failed.
+    AuthErrors,
     /// Bytes read from sockets.
     BytesRead,
     /// Bytes written to sockets.

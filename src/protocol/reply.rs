@@ -68,6 +68,18 @@ replies! {
     LimitTooLarge = b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n",
     /// `cache_memlimit` that the store cannot follow.
     LimitRefused = b"MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n",
+    /// Anything but a login from a client that has to log in.
+    Unauthenticated = b"CLIENT_ERROR unauthenticated\r\n",
+    /// A login of more than 16 KiB.
+    AuthTokenTooLong = b"CLIENT_ERROR auth token too long\r\n",
+    /// A login that does not end where it should.
+    AuthBadTermination = b"CLIENT_ERROR bad command line termination\r\n",
+    /// A login without a space between name and password.
+    AuthBadToken = b"CLIENT_ERROR bad authentication token format\r\n",
+    /// A login with a name or password that is not known.
+    AuthFailure = b"CLIENT_ERROR authentication failure\r\n",
+    /// What the client's user has no right to.
+    PermissionDenied = b"CLIENT_ERROR permission denied\r\n",
     /// `refresh_certs` without certificates.
     TlsNotEnabled = b"Error TLS not enabled\r\n",
     /// A meta line of more than 20 tokens.

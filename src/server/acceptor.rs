@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token, Waker};
@@ -17,9 +18,10 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use super::listener::Listener;
-use super::signals::Signals;
+use super::signals::{Pending, Signals};
 use super::stream::Stream;
-use super::{Control, Options, StartError, os_text, udp, worker};
+use super::{Control, Options, StartError, login, os_text, udp, worker};
+use crate::auth::Gate;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
 use crate::metrics::{Counter, Counters};
 use crate::session::{Protocol, Shared};
@@ -40,6 +42,8 @@ pub(super) struct Acceptor {
     /// With whether more connections wait: the kernel tells of the first only.
     listeners: Vec<(Listener, bool)>,
     workers: Vec<worker::Handle>,
+    /// The thread that judges logins.
+    clerk: Option<JoinHandle<()>>,
     /// The worker that the last connection went to.
     last: usize,
     shared: Arc<Shared>,
@@ -64,6 +68,7 @@ impl Acceptor {
         mut listeners: Vec<Listener>,
         mut udp: Vec<udp::Bound>,
         shared: Arc<Shared>,
+        gate: Option<Gate>,
     ) -> Result<Acceptor, StartError> {
         let failed = |what: &str, err: &io::Error| {
             StartError::os(format!("failed to {what}: {}", os_text(err)))
@@ -79,7 +84,13 @@ impl Acceptor {
                 .register(registry, Token(index))
                 .map_err(|err| failed("watch a listener", &err))?;
         }
+        let clerk = gate
+            .map(|gate| login::start(gate, Arc::clone(&shared.clock)))
+            .transpose()
+            .map_err(|err| failed("start a thread for logins", &err))?;
+        let (desk, clerk) = clerk.unzip();
         let control = Arc::new(Control {
+            desk,
             waker,
             suspended: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -99,6 +110,7 @@ impl Acceptor {
             signals,
             listeners: listeners.into_iter().map(|listener| (listener, false)).collect(),
             workers,
+            clerk,
             last: 0,
             shared,
             control,
@@ -131,7 +143,7 @@ impl Acceptor {
             let mut stop = false;
             for event in &events {
                 match event.token() {
-                    SIGNALS => stop |= self.signals.take_stop(),
+                    SIGNALS => stop |= self.take_signals(),
                     WAKER => stop |= self.control.stop.load(SeqCst),
                     Token(index) => self.listeners[index].1 = true,
                 }
@@ -151,6 +163,11 @@ impl Acceptor {
         let threads: Vec<_> = self.workers.into_iter().map(worker::Handle::stop).collect();
         for thread in threads {
             thread.join().expect("a worker does not panic");
+        }
+        // The last that could hand something in.
+        drop(self.control);
+        if let Some(clerk) = self.clerk {
+            clerk.join().expect("the thread for logins does not panic");
         }
     }
 
@@ -202,6 +219,18 @@ impl Acceptor {
                 _ => self.retry_later(&err),
             },
         }
+    }
+
+    /// Acts on signals; tells whether the server is to stop.
+    fn take_signals(&mut self) -> bool {
+        let Pending { stop, reload } = self.signals.take();
+        if reload {
+            match &self.control.desk {
+                Some(desk) => desk.reload(),
+                None => log::info!("SIGHUP: nothing to read again"),
+            }
+        }
+        stop
     }
 
     /// Passes on what workers want to know of each other, with what is the acceptor's own.

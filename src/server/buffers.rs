@@ -5,6 +5,8 @@
 //! size, so that an idle connection owns nothing and a slow one little more than what it holds.
 #![forbid(unsafe_code)]
 
+use zeroize::Zeroize;
+
 use crate::limits::{
     BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
 };
@@ -78,6 +80,15 @@ impl Input {
         if self.start == self.end {
             self.clear();
         }
+    }
+
+    /// Wipes what is not unread, or `all` of it: it may be a password.
+    pub(super) fn wipe(&mut self, all: bool) {
+        if all {
+            self.clear();
+        }
+        self.bytes[..self.start].zeroize();
+        self.bytes[self.end..].zeroize();
     }
 
     /// Forgets what is unread.

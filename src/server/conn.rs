@@ -19,13 +19,14 @@ use super::buffers::{Buffers, Pool};
 use super::gather::{Gather, Part};
 use super::go::{Context, End, Go, Next};
 use super::stream::Stream;
+use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
 use crate::limits::{
     IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES,
     VALUE_BYTES_PER_GO, WRITE_AT_ONCE_BYTES,
 };
 use crate::metrics::Counter;
-use crate::session::{Output, Portion, Protocol, Session, Turn, Want};
+use crate::session::{Output, Portion, Session, Turn, Want};
 use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
@@ -50,7 +51,7 @@ pub(super) struct Conn {
     wants_input: bool,
     /// Answers have to be on their way before the session is called again.
     must_flush: bool,
-    /// The session waits for a portion of the list of connections.
+    /// The session waits for a portion of the list of connections, or for a verdict.
     is_asking: bool,
     /// Something has been read.
     has_spoken: bool,
@@ -82,11 +83,11 @@ enum Flush {
 }
 
 impl Conn {
-    /// A connection that nothing is known of yet but what may be spoken on it.
-    pub(super) fn new(stream: Stream, protocol: Protocol, now: Secs) -> Conn {
+    /// A connection on which nothing has been said.
+    pub(super) fn new(stream: Stream, session: Session, now: Secs) -> Conn {
         Conn {
             stream,
-            session: Session::of(protocol),
+            session,
             held: None,
             active_at: now,
             discarded: 0,
@@ -126,6 +127,12 @@ impl Conn {
     pub(super) fn take_conns(&mut self, portion: Portion) {
         self.is_asking = false;
         self.session.take_conns(portion);
+    }
+
+    /// Tells the session what has come of an attempt to log in.
+    pub(super) fn take_verdict(&mut self, verdict: Verdict) {
+        self.is_asking = false;
+        self.session.take_verdict(verdict);
     }
 
     /// Adds what `stats conns` shows of it.
@@ -210,7 +217,10 @@ impl Conn {
 
     /// Gives back what it holds, before it is dropped.
     pub(super) fn release(&mut self, pool: &mut Pool) {
-        if let Some(held) = self.held.take() {
+        if let Some(mut held) = self.held.take() {
+            if self.session.handles_secrets() {
+                held.input.wipe(true);
+            }
             pool.put(held);
         }
     }
@@ -258,11 +268,15 @@ impl Conn {
     /// Ends a go: writes the answers. What it has not executed waits for the next; `Err` is the
     /// connection's end.
     pub(super) fn end(&mut self, mut go: Go, context: &mut Context<'_>) -> Result<(), End> {
+        let was_guest = self.session.handles_secrets();
         let went = match go.next {
             Next::Execute => Ok(()),
             Next::Answer(want) => self.answer(want, &mut go.held, context),
             Next::End(went) => went,
         };
+        if was_guest {
+            go.held.input.wipe(went.is_err());
+        }
         match went {
             Ok(()) => self.keep(go.held, context.pool),
             Err(_) => context.pool.put(go.held),
@@ -341,6 +355,11 @@ impl Conn {
                 self.ask_conns(from, context);
                 Ok(())
             }
+            Want::Verdict => {
+                self.flush(&mut held.output, context)?;
+                self.ask_verdict(context);
+                Ok(())
+            }
             Want::Close => self.close(held, context),
             Want::Hangup => {
                 self.reason = CloseReason::Error;
@@ -365,6 +384,17 @@ impl Conn {
         let gather = Gather::new(from, threads, context.mailbox.clone(), context.index);
         context.asked.insert(context.index, Arc::clone(&gather));
         context.control.gather(gather);
+    }
+
+    /// Has an attempt to log in judged. While the server stops nobody is let in.
+    fn ask_verdict(&mut self, context: &mut Context<'_>) {
+        let Some(ask) = self.session.take_ask() else { return };
+        let desk = context.control.desk.as_ref().filter(|_| !context.stopping);
+        let Some(desk) = desk else { return self.take_verdict(Verdict::Refused) };
+        self.is_asking = true;
+        let from = self.stream.peer_addr().map(|address| address.ip());
+        let ticket = context.tickets.issue(context.index);
+        desk.judge(Attempt { ask, from }, ticket, context.mailbox);
     }
 
     /// While the server stops, a connection ends as soon as it owes nothing.

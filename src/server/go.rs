@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Control;
 use super::buffers::{Buffers, Pool};
 use super::gather::Gather;
+use super::login::Tickets;
 use super::mail::Mailbox;
 use crate::clock::Now;
 use crate::metrics::Counters;
@@ -21,6 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) mailbox: &'a Mailbox,
     /// What connections of the worker wait for, by their places.
     pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
+    /// Attempts to log in of the worker's connections.
+    pub(super) tickets: &'a mut Tickets,
     pub(super) pool: &'a mut Pool,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,

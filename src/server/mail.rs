@@ -8,7 +8,9 @@ use crossbeam::channel::{self, Receiver, Sender};
 use mio::{Registry, Token, Waker};
 
 use super::gather::Gather;
+use super::login::Ticket;
 use super::stream::Stream;
+use crate::auth::Verdict;
 use crate::session::Protocol;
 use crate::watch::Wake;
 
@@ -22,6 +24,8 @@ pub(super) enum Message {
     Gather(Arc<Gather>),
     /// What a connection of its own has asked for is complete.
     Listed(Arc<Gather>),
+    /// What has come of an attempt to log in.
+    Verdict(Ticket, Box<Verdict>),
     /// Answer what has been received, close and end.
     Stop,
 }

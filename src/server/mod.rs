@@ -24,6 +24,7 @@ mod conn;
 mod gather;
 mod go;
 mod listener;
+mod login;
 mod mail;
 mod peers;
 pub mod process;
@@ -42,6 +43,7 @@ use mio::Waker;
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
+use crate::auth::Gate;
 use crate::session::{Protocol, Shared};
 use acceptor::Acceptor;
 use announce::Announcement;
@@ -123,12 +125,12 @@ pub struct StartError {
 /// every connection is closed and every worker joined, about [`crate::limits::DRAIN_SECS`] later
 /// at the latest.
 ///
-/// The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
+/// `gate` judges logins, if [`crate::session::Options::login`] asks for them. The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
 /// (options, section 8).
-pub fn run(options: &Options, shared: Shared) -> Result<(), StartError> {
+pub fn run(options: &Options, shared: Shared, gate: Option<Gate>) -> Result<(), StartError> {
     let (listeners, udp) = listen(options)?;
     let announcement = Announcement::new(options, &listeners, &udp);
-    let mut acceptor = Acceptor::start(options, listeners, udp, Arc::new(shared))?;
+    let mut acceptor = Acceptor::start(options, listeners, udp, Arc::new(shared), gate)?;
     announcement.publish();
     acceptor.serve();
     acceptor.stop();
@@ -181,6 +183,8 @@ struct Control {
     stop: AtomicBool,
     /// Lists that workers want gathered. At most one for each connection.
     gathers: Mutex<Vec<Arc<Gather>>>,
+    /// Where logins are judged; None: nobody has to log in.
+    desk: Option<login::Desk>,
     /// Threads that have something to list: the workers and the acceptor.
     listing_threads: usize,
 }

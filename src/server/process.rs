@@ -8,6 +8,7 @@
 use log::warn;
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::{self, User};
 
@@ -42,6 +43,19 @@ pub fn enable_core_dumps() -> Result<(), StartError> {
     match getrlimit(Resource::RLIMIT_CORE) {
         Ok((soft, _)) if soft > 0 => Ok(()),
         _ => Err(os_error("failed to ensure corefile creation".to_owned())),
+    }
+}
+
+/// The name of this machine, empty if it has none.
+pub fn hostname() -> String {
+    unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Keeps the memory from being read: no core is written, and nobody but root may look into it.
+pub fn keep_to_itself() {
+    let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    if let Err(errno) = no_core.and_then(|()| prctl::set_dumpable(false)) {
+        warn!("cannot keep the memory from being dumped: {}", errno.desc());
     }
 }
 

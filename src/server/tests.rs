@@ -107,7 +107,8 @@ impl Server {
         let shared = shared(options.threads);
         let address = listeners[0].address();
         let mut acceptor =
-            Acceptor::start(options, listeners, Vec::new(), Arc::clone(&shared)).expect("started");
+            Acceptor::start(options, listeners, Vec::new(), Arc::clone(&shared), None)
+                .expect("started");
         let control = acceptor.control();
         let thread = std::thread::spawn(move || {
             acceptor.serve();
@@ -466,7 +467,7 @@ fn run_tells_its_port_and_pid() {
         Arc::clone(&server.shared.clock),
         session::Options { shutdown: true, ..session::Options::default() },
     );
-    let running = std::thread::spawn(move || run(&options, shared));
+    let running = std::thread::spawn(move || run(&options, shared, None));
     server.until(|_| pid_file.exists());
     let told = std::fs::read_to_string(&port_file).expect("written before the pid file");
     let port = told.strip_prefix("TCP INET: ").and_then(|rest| rest.lines().next());

@@ -22,15 +22,17 @@ use super::buffers::Pool;
 use super::conn::Conn;
 use super::gather::Gather;
 use super::go::{Context, End, Go};
+use super::login::Tickets;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
 use super::udp::{Budget, Udp};
 use super::{Control, Options};
+use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL, READ_BUF_BYTES, TURN_BYTES_MAX};
 use crate::metrics::Counter;
-use crate::session::{Portion, Protocol, Shared};
+use crate::session::{Portion, Protocol, Session, Shared};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -72,6 +74,8 @@ struct Worker {
     gathers: VecDeque<Arc<Gather>>,
     /// Lists that its connections wait for, by their places.
     asked: HashMap<usize, Arc<Gather>>,
+    /// Attempts to log in of its connections.
+    tickets: Tickets,
     /// Connections that can go; those for which `queued` is set.
     ready: VecDeque<usize>,
     pool: Pool,
@@ -151,6 +155,7 @@ pub(super) fn start(
         peers: Peers::default(),
         gathers: VecDeque::new(),
         asked: HashMap::new(),
+        tickets: Tickets::default(),
         ready: VecDeque::new(),
         pool: Pool::default(),
         now,
@@ -246,6 +251,12 @@ impl Worker {
                 }
                 Message::Gather(gather) => self.gathers.push_back(gather),
                 Message::Listed(gather) => self.take_conns(&gather),
+                Message::Verdict(ticket, verdict) => {
+                    if self.tickets.redeem(ticket) {
+                        self.conns[ticket.index].take_verdict(*verdict);
+                        self.queue(ticket.index);
+                    }
+                }
                 Message::Stop => self.begin_stop(),
             }
         }
@@ -278,7 +289,11 @@ impl Worker {
     fn open(&mut self, stream: Stream, protocol: Protocol) {
         let entry = self.conns.vacant_entry();
         let index = entry.key();
-        let conn = entry.insert(Conn::new(stream, protocol, self.now.secs));
+        let session = match self.shared.options.login {
+            true => Session::guest(protocol),
+            false => Session::of(protocol),
+        };
+        let conn = entry.insert(Conn::new(stream, session, self.now.secs));
         self.by_descriptor.insert(conn.stream().as_raw_fd(), index);
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
@@ -305,6 +320,8 @@ impl Worker {
                 if self.asked.remove(&index).is_some() {
                     conn.take_conns(Portion::default());
                 }
+                self.tickets.void(index);
+                conn.take_verdict(Verdict::Refused);
                 self.queue(index);
             }
         }
@@ -382,6 +399,7 @@ impl Worker {
             index: 0,
             mailbox: &self.mailbox,
             asked: &mut self.asked,
+            tickets: &mut self.tickets,
             pool: &mut self.pool,
             shared: &self.shared,
             control: &self.control,
@@ -453,6 +471,7 @@ impl Worker {
         let mut conn = self.conns.remove(index);
         self.by_descriptor.remove(&conn.stream().as_raw_fd());
         self.asked.remove(&index);
+        self.tickets.void(index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
         conn.release(&mut self.pool);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);

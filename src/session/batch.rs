@@ -9,12 +9,14 @@
 
 use arrayvec::ArrayVec;
 
+use crate::auth::Need;
 use crate::limits::COPY_VALUE_MAX;
+use crate::protocol::Reply;
 use crate::protocol::request::StoreLine;
 use crate::protocol::text::get::Verb;
 use crate::protocol::text::plain;
 use crate::session::execute::arith;
-use crate::session::value::BLOCK_END;
+use crate::session::value::{BLOCK_END, answer};
 use crate::session::{Output, Session, State, Step, Turn, pause};
 use crate::store::{Direction, Key};
 
@@ -85,6 +87,11 @@ impl Session {
         let (line, data) = rest.split_at(ready.len);
         log::trace!("< {}", line.trim_ascii_end().escape_ascii());
         turn.requests_left -= 1;
+        if !self.access.is_full()
+            && let Some(step) = self.refuse_ready(plain, ready, out)
+        {
+            return step;
+        }
         let step = match plain {
             Plain::Set { line, noreply } => self.store(line, ready.key, *noreply, data, out, turn),
             Plain::Get { shows_cas } => self.get_one(&ready.key, *shows_cas, out, turn),
@@ -95,6 +102,37 @@ impl Session {
             }
         };
         step.behind(ready.len)
+    }
+}
+
+impl Session {
+    /// Refuses a request that the client has no right to. None: it has.
+    #[cold]
+    fn refuse_ready(
+        &mut self,
+        plain: &Plain<'_>,
+        ready: &Ready<'_>,
+        out: &mut Output,
+    ) -> Option<Step> {
+        let (need, block_len, noreply) = match plain {
+            Plain::Get { .. } => (Need::Read, 0, false),
+            Plain::Set { line, noreply } => (Need::Write, line.block_len(), *noreply),
+            Plain::Count(count) => (Need::Write, 0, count.noreply),
+        };
+        if self.access.allows(need, ready.key.bytes()) {
+            return None;
+        }
+        let step = self.refuse_line(block_len as u64, noreply, out);
+        Some(step.behind(ready.len))
+    }
+
+    /// Refuses a line for want of rights; its block of `block_len` bytes is thrown away before that is told.
+    pub(super) fn refuse_line(&mut self, block_len: u64, noreply: bool, out: &mut Output) -> Step {
+        if block_len > 0 {
+            return self.start_swallow(block_len, Reply::PermissionDenied, noreply);
+        }
+        answer(Reply::PermissionDenied, noreply, out);
+        Step::on(0)
     }
 }
 

@@ -55,7 +55,7 @@ impl Session {
     /// What `stats conns` says that it is doing.
     pub fn state_word(&self) -> &'static str {
         match self.state {
-            State::Conns(_) => "conn_parse_cmd",
+            State::Conns(_) | State::Login(_) => "conn_parse_cmd",
             State::Watching(_) => "conn_watch",
             State::Value(_) => "conn_nread",
             State::Swallow(_) | State::SkipLine => "conn_swallow",

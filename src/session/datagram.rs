@@ -92,7 +92,7 @@ impl Datagram {
             }
             Want::Turn | Want::Drain => Next::Turn,
             Want::Input if is_complete && !answer.is_empty() => Next::Answer,
-            Want::News | Want::Conns { .. } => {
+            Want::News | Want::Conns { .. } | Want::Verdict => {
                 answer.clear();
                 answer.extend_from_slice(Reply::NotOverUdp.line());
                 Next::Answer

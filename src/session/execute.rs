@@ -5,7 +5,7 @@ use crate::metrics::{Counter, Counters};
 use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
-use crate::session::{Output, Session, Step, Turn, Want, admin, control};
+use crate::session::{Output, Session, Step, Turn, Want, access, admin, control};
 use crate::store::{Direction, Kept, Key, Miss, NoSum, Sum};
 
 impl Session {
@@ -18,6 +18,16 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Step {
         let noreply = command.noreply;
+        if !self.access.is_full() {
+            let (need, key) = access::of_line(&command.request);
+            if !self.access.allows(need, key) {
+                let block_len = match command.request {
+                    Request::Store(line) => line.block_len() as u64,
+                    _ => 0,
+                };
+                return self.refuse_line(block_len, noreply, out);
+            }
+        }
         let reply = match command.request {
             Request::Store(line) => {
                 let key = turn.shared.store.key(line.key);

@@ -7,6 +7,7 @@
 //!            ├──── storage ─────► Value ── its block has come ──────┤
 //!            ├──── refused ─────► Swallow ── its block has gone ────┤
 //!            ├──── list ────────► Dump ── all items are shown ──────┤
+//!            ├──── a login ─────► Login ── the verdict is there ────┤
 //!            ├──── stats conns ─► Conns ── all of them are listed ──┘
 //!            ├──── watch ───────► Watching, to the end
 //!            └──── quit, ... ───► Over
@@ -17,6 +18,8 @@
 //! it cannot use yet stays with the caller, and is no more than a line. The first byte of a
 //! connection tells its [`Protocol`]; packets of the binary one go through the same states.
 #![forbid(unsafe_code)]
+
+mod access;
 
 mod admin;
 
@@ -33,6 +36,8 @@ mod datagram;
 mod dump;
 
 mod execute;
+
+mod login;
 
 mod meta;
 
@@ -69,8 +74,10 @@ use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::protocol::token::Tokens;
 use crate::store::Value;
 use crate::watch::{Wake, Watcher};
+use access::Access;
 use conns::Listing;
 use dump::Dump;
+use login::Login;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow, answer};
 
@@ -119,6 +126,9 @@ pub enum Want {
         /// The descriptor with which it begins.
         from: i32,
     },
+    /// A verdict on what [`Session::take_ask`] gives: [`Session::take_verdict`], then another call. Nothing
+    /// else makes the session go on.
+    Verdict,
     /// Write the output, then close.
     Close,
     /// As `Close`, since the client does not keep to the protocol.
@@ -146,6 +156,7 @@ pub enum Protocol {
 #[derive(Debug)]
 pub struct Session {
     state: State,
+    access: Access,
     protocol: Protocol,
     /// The caller holds the beginning of a line or a packet.
     is_line_begun: bool,
@@ -172,6 +183,8 @@ enum State {
     SkipLine,
     /// The list of connections is on its way.
     Conns(Box<Listing>),
+    /// A verdict is on its way.
+    Login(Box<Login>),
     /// Lines of events go out, nothing that comes in matters.
     Watching(Watcher),
     /// Nothing is read any more.
@@ -210,7 +223,13 @@ impl Session {
 
     /// The same, of a client that is to speak `protocol`.
     pub fn of(protocol: Protocol) -> Session {
-        Session { state: State::Line, protocol, is_line_begun: false, large_len: 0 }
+        Session {
+            state: State::Line,
+            access: Access::Full,
+            protocol,
+            is_line_begun: false,
+            large_len: 0,
+        }
     }
 
     /// Executes what `input` holds, appends the answers to `out`; tells how many bytes of `input`
@@ -241,6 +260,7 @@ impl Session {
                 State::Dump(_) => self.dump(out, turn),
                 State::SkipLine => self.skip_line(rest),
                 State::Conns(_) => self.list_conns(out),
+                State::Login(_) => self.hear_verdict(out, turn),
                 State::Watching(_) => self.listen(rest, out),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };
@@ -303,6 +323,9 @@ impl Session {
     fn line(&mut self, rest: &[u8], out: &mut Output, turn: &mut Turn<'_>) -> Step {
         if let Some(pause) = pause(rest, out, turn) {
             return Step::wait(pause);
+        }
+        if self.is_guest() {
+            return self.guest_line(rest, out, turn);
         }
         match self.batch(rest, out, turn) {
             Some(step) => step,

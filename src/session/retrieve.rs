@@ -6,6 +6,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::auth::Need;
 use crate::clock::Expiry;
 use crate::limits::COPY_VALUE_MAX;
 use crate::metrics::Counter;
@@ -43,7 +44,10 @@ impl Session {
                 self.state = State::Keys(Retrieval { shows_cas, touch, has_keys: false });
                 Step::on(at)
             }
-            Begin::Refused(error) => self.give_up(error, out, turn),
+            Begin::Refused(error) => {
+                turn.requests_left -= 1;
+                self.give_up(error, out)
+            }
             Begin::Partial => Step::wait(Want::Input),
             Begin::Overlong => self.end(Want::Hangup),
         }
@@ -76,7 +80,10 @@ impl Session {
         match get::next(rest) {
             Next::Key { .. } => self.take_keys(retrieval, rest, out, turn),
             Next::End { end } => self.end_line(retrieval, end, out, turn),
-            Next::TooLong => self.give_up(Reply::BadLine, out, turn),
+            Next::TooLong => {
+                turn.requests_left -= 1;
+                self.give_up(Reply::BadLine, out)
+            }
             Next::More { spaces } => Step { consumed: spaces, want: Some(Want::Input) },
         }
     }
@@ -112,6 +119,9 @@ impl Session {
                 return Step { consumed: at, want: Some(Want::Drain) };
             }
             note_key(key.bytes(), turn);
+            if !self.access.is_full() && !self.access.allows(need(touch), key.bytes()) {
+                return self.give_up(Reply::PermissionDenied, out).behind(at);
+            }
             look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
             at = *end;
             if *last {
@@ -142,13 +152,17 @@ impl Session {
     }
 
     /// Answers with an error in place of `END` and skips the rest of the line.
-    fn give_up(&mut self, error: Reply, out: &mut Output, turn: &mut Turn<'_>) -> Step {
-        turn.requests_left -= 1;
+    fn give_up(&mut self, error: Reply, out: &mut Output) -> Step {
         log_answer(error);
         out.push(error.line());
         self.state = State::SkipLine;
         Step::on(0)
     }
+}
+
+/// What a line needs that gives its items this expiry.
+fn need(touch: Option<Expiry>) -> Need {
+    if touch.is_some() { Need::ReadWrite } else { Need::Read }
 }
 
 /// Takes note of a key of a line: each counts as a request.

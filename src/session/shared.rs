@@ -87,6 +87,12 @@ pub struct Options {
     pub requests_per_turn: u32,
     /// `-b`
     pub backlog: u32,
+    /// Clients have to log in before anything else.
+    pub login: bool,
+    /// They may do so by SASL.
+    pub sasl: bool,
+    /// `-Y`
+    pub auth_file: Option<String>,
     /// `-B`
     pub binding_protocol: &'static str,
     /// `-o no_maxconns_fast` is false.

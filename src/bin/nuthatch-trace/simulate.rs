@@ -44,7 +44,7 @@ pub fn options(memory_mb: u64, arguments: &[OsString]) -> Result<Options, String
         Invocation::Serve(given) => given,
         Invocation::Print(_) => return Err("options that make the daemon print and end".into()),
     };
-    let environment = Environment { port_file: None, root: false, cpus: THREADS };
+    let environment = Environment { cpus: THREADS, ..Environment::default() };
     Ok(Config::new(&given, &environment).map_err(|error| error.message)?.store)
 }
 

@@ -164,6 +164,17 @@ pub enum Request<'a> {
     Version,
     /// Close.
     Quit,
+    /// Log in.
+    Sasl(Sasl<'a>),
+}
+
+/// A message of a login; which it is says the [`Verb`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sasl<'a> {
+    /// The mechanism; empty where they are asked for.
+    pub mechanism: &'a [u8],
+    /// Bytes of the message.
+    pub value_len: usize,
 }
 
 /// What is to be stored.
@@ -213,8 +224,7 @@ pub fn read(input: &[u8]) -> Packet<'_> {
     if let Err(status) = header.check(tag.verb) {
         return Packet::Broken { tag, status };
     }
-    // Without SASL its opcodes are none.
-    if matches!(tag.verb, Verb::Unknown | Verb::SaslList | Verb::SaslAuth | Verb::SaslStep) {
+    if tag.verb == Verb::Unknown {
         let len = HEADER_LEN as u64 + u64::from(header.body_len);
         return Packet::Refused { tag, status: Status::UnknownCommand, len };
     }
@@ -298,9 +308,11 @@ impl Header {
             Verb::Stat => Request::Stat { group: key },
             Verb::Version => Request::Version,
             Verb::Quit => Request::Quit,
-            Verb::Noop | Verb::SaslList | Verb::SaslAuth | Verb::SaslStep | Verb::Unknown => {
-                Request::Noop
-            }
+            Verb::SaslList | Verb::SaslAuth | Verb::SaslStep => Request::Sasl(Sasl {
+                mechanism: key,
+                value_len: (self.body_len - self.front_len()) as usize,
+            }),
+            Verb::Noop | Verb::Unknown => Request::Noop,
         }
     }
 }

@@ -31,6 +31,8 @@ pub enum Status {
     NonNumeric,
     /// Not allowed.
     AuthFailure,
+    /// The login goes on.
+    AuthContinue,
     /// No such opcode.
     UnknownCommand,
     /// No memory for what was to be done.
@@ -59,6 +61,7 @@ impl Status {
             Status::NotStored => 0x05,
             Status::NonNumeric => 0x06,
             Status::AuthFailure => 0x20,
+            Status::AuthContinue => 0x21,
             Status::UnknownCommand => 0x81,
             Status::NoMemory
             | Status::NoMemoryStoring
@@ -72,7 +75,7 @@ impl Status {
     /// The body of an error.
     pub fn text(self) -> &'static str {
         match self {
-            Status::Success => "",
+            Status::Success | Status::AuthContinue => "",
             Status::NotFound => "Not found",
             Status::Exists => "Data exists for key.",
             Status::TooLarge => "Too large.",
@@ -135,9 +138,14 @@ pub fn missing(into: &mut Vec<u8>, tag: Tag, key: &[u8]) {
 
 /// Appends a text.
 pub fn text(into: &mut Vec<u8>, tag: Tag, text: &str) {
-    let lens = Lens { value: text.len() as u32, ..Lens::default() };
-    into.extend_from_slice(&header(tag, Status::Success, lens, 0));
-    into.extend_from_slice(text.as_bytes());
+    bytes(into, tag, Status::Success, text.as_bytes());
+}
+
+/// Appends a status with a body of up to some kilobytes.
+pub fn bytes(into: &mut Vec<u8>, tag: Tag, status: Status, body: &[u8]) {
+    let lens = Lens { value: body.len() as u32, ..Lens::default() };
+    into.extend_from_slice(&header(tag, status, lens, 0));
+    into.extend_from_slice(body);
 }
 
 /// Appends a number that was counted.

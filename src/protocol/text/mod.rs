@@ -9,10 +9,14 @@
 
 pub mod get;
 
+mod login;
+
 pub mod plain;
 
 mod control;
 mod watch;
+
+pub use login::{Login, login};
 
 use memchr::memchr;
 

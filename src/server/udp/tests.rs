@@ -38,6 +38,7 @@ impl Pair {
         client.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
         let poll = Poll::new().expect("an event loop");
         let control = Control {
+            desk: None,
             waker: Waker::new(poll.registry(), Token(0)).expect("a waker"),
             suspended: AtomicBool::new(false),
             stop: AtomicBool::new(false),

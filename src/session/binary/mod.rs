@@ -14,7 +14,7 @@ use crate::protocol::binary::response::{self, Head, Status};
 use crate::protocol::binary::{self, Arith, NO_INITIAL, Packet, Request, Tag, Verb};
 use crate::session::execute::{count_delete, count_sum};
 use crate::session::retrieve::{copied_len, copy_or_pin, look_up};
-use crate::session::{Output, Session, Step, Turn, Want, admin, pause};
+use crate::session::{Output, Session, Step, Turn, Want, access, admin, pause};
 use crate::store::{Created, Direction, Hit, Kept, NoSum, Sum};
 
 pub(super) use store::tell;
@@ -26,12 +26,25 @@ impl Session {
             return Step::wait(pause);
         }
         match binary::read(rest) {
+            Packet::Whole { tag, request: Request::Sasl(sasl), len } => {
+                self.sasl(tag, sasl, len, rest, turn)
+            }
+            Packet::Whole { tag, request, .. }
+                if self.is_guest() && !matches!(request, Request::Version) =>
+            {
+                refuse(tag, Status::AuthFailure, out);
+                self.end(Want::Close)
+            }
             Packet::Whole { tag, request, len } => {
                 log::trace!("< {}", rest[..len].escape_ascii());
                 turn.requests_left -= 1;
                 self.obey(tag, request, &rest[len..], out, turn).behind(len)
             }
             Packet::Partial => Step::wait(Want::Input),
+            Packet::Refused { tag, .. } if self.is_guest() => {
+                refuse(tag, Status::AuthFailure, out);
+                self.end(Want::Close)
+            }
             Packet::Refused { tag, status, len } => {
                 turn.requests_left -= 1;
                 self.start_swallow_packet(len, tag, status)
@@ -53,6 +66,12 @@ impl Session {
         out: &mut Output,
         turn: &mut Turn<'_>,
     ) -> Step {
+        if !self.access.is_full() {
+            let (need, key) = access::of_packet(tag.verb, &request);
+            if !self.access.allows(need, key) {
+                return self.refuse_packet(tag, &request, out);
+            }
+        }
         match request {
             Request::Retrieve { key, exptime } => retrieve(tag, key, exptime, out, turn),
             Request::Store(store) => return self.store_packet(tag, &store, data, out, turn),
@@ -63,7 +82,7 @@ impl Session {
                 turn.was_long = true;
                 stats::answer(tag, group, out, turn);
             }
-            Request::Noop => response::done(out.bytes(), tag, 0),
+            Request::Noop | Request::Sasl(_) => response::done(out.bytes(), tag, 0),
             Request::Version => response::text(out.bytes(), tag, &turn.shared.options.version),
             Request::Quit => {
                 tell_done(tag, Ok(()), out);
@@ -71,6 +90,21 @@ impl Session {
             }
         }
         Step::on(0)
+    }
+}
+
+impl Session {
+    /// Refuses a packet for want of rights; its value is thrown away before that is told.
+    fn refuse_packet(&mut self, tag: Tag, request: &Request<'_>, out: &mut Output) -> Step {
+        match request {
+            Request::Store(store) if store.value_len > 0 => {
+                self.start_swallow_packet(store.value_len as u64, tag, Status::AuthFailure)
+            }
+            _ => {
+                refuse(tag, Status::AuthFailure, out);
+                Step::on(0)
+            }
+        }
     }
 }
 

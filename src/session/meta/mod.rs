@@ -15,8 +15,8 @@ use crate::clock::{Expiry, Secs};
 use crate::protocol::Reply;
 use crate::protocol::meta::{self, Command, Flags, Key, Refused, Verb, push_key};
 use crate::protocol::token::Tokens;
-use crate::session::value::answer;
-use crate::session::{Output, Session, Step, Turn};
+use crate::session::value::{BLOCK_END, answer};
+use crate::session::{Output, Session, Step, Turn, access};
 
 pub(super) use set::Answer;
 
@@ -44,6 +44,12 @@ impl Session {
                 return self.start_swallow(block_len, error, false);
             }
         };
+        if !self.access.is_full()
+            && !self.access.allows(access::of_meta(verb, &request.flags), request.key.bytes())
+        {
+            let block_len = if verb == Verb::Set { request.value_len + BLOCK_END.len() } else { 0 };
+            return self.refuse_line(block_len as u64, false, out);
+        }
         let answered = match verb {
             Verb::Set => return self.meta_set(&request, data, out, turn),
             Verb::Get => get::execute(&request, out, turn),

@@ -117,8 +117,8 @@ fn commands(into: &mut dyn Sink, turn: &Turn<'_>) {
             ("touch_misses", total(Counter::TouchMisses)),
             ("store_too_large", total(Counter::StoreTooLarge)),
             ("store_no_memory", total(Counter::StoreNoMemory)),
-            ("auth_cmds", 0),
-            ("auth_errors", 0),
+            ("auth_cmds", total(Counter::AuthCmds)),
+            ("auth_errors", total(Counter::AuthErrors)),
         ],
     );
 }

@@ -51,8 +51,8 @@ fn connections(into: &mut dyn Sink, options: &Options) {
     into.add("cas_enabled", &yes_no(options.cas));
     into.add("tcp_backlog", &options.backlog);
     into.add("binding_protocol", &options.binding_protocol);
-    into.add("auth_enabled_sasl", &"no");
-    into.add("auth_enabled_ascii", &"no");
+    into.add("auth_enabled_sasl", &yes_no(options.sasl));
+    into.add("auth_enabled_ascii", &options.auth_file.as_deref().unwrap_or("no"));
     into.add("item_size_max", &options.item_size_max);
     into.add("maxconns_fast", &yes_no(options.maxconns_fast));
 }

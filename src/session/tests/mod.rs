@@ -13,6 +13,8 @@ mod dumps;
 
 mod limits;
 
+mod logins;
+
 mod meta;
 
 mod random;
@@ -23,8 +25,9 @@ use std::mem::discriminant;
 use std::sync::Arc;
 
 use super::*;
+use crate::auth::{self, Attempt, Gate};
 use crate::clock::{Clock, Secs};
-use crate::limits::{COPY_VALUE_MAX, KEY_LEN_MAX, LINE_LEN_MAX};
+use crate::limits::{COPY_VALUE_MAX, KEY_LEN_MAX, LINE_LEN_MAX, LOGIN_LEN_MAX};
 use crate::metrics::{Counter, Metrics};
 use crate::store::{self, Store};
 
@@ -84,6 +87,8 @@ enum Path {
 struct Client<'a> {
     shared: &'a Shared,
     session: Session,
+    /// Judges logins.
+    gate: Option<Gate>,
     now: Now,
     path: Path,
     requests_per_turn: u32,
@@ -97,7 +102,11 @@ impl<'a> Client<'a> {
     fn new(shared: &'a Shared) -> Client<'a> {
         Client {
             shared,
-            session: Session::new(),
+            session: match shared.options.login {
+                true => Session::guest(Protocol::Auto),
+                false => Session::new(),
+            },
+            gate: shared.options.login.then(|| auth::tests::gate(logins::USERS)),
             now: Now { secs: Secs(SECS), ..shared.clock.now() },
             path: Path::Input,
             requests_per_turn: shared.options.requests_per_turn,
@@ -121,7 +130,9 @@ impl<'a> Client<'a> {
             self.unread.drain(..consumed);
             match want {
                 Want::Input => {
-                    assert!(self.unread.len() <= LINE_LEN_MAX + KEY_LEN_MAX, "holds a line");
+                    let login_len_max = if self.gate.is_some() { LOGIN_LEN_MAX + 2 } else { 0 };
+                    let len_max = LINE_LEN_MAX + KEY_LEN_MAX + login_len_max;
+                    assert!(self.unread.len() <= len_max, "holds a line");
                     assert_eq!(self.unread.is_empty(), !self.session.is_line_begun);
                     self.read();
                     break;
@@ -134,6 +145,15 @@ impl<'a> Client<'a> {
                 Want::Conns { .. } => {
                     self.read();
                     break;
+                }
+                Want::Verdict => {
+                    self.read();
+                    assert!(self.session.handles_secrets());
+                    let ask = self.session.take_ask().expect("asked once");
+                    let gate = self.gate.as_mut().expect("only who has to log in does");
+                    let attempt = Attempt { ask, from: None };
+                    let verdict = gate.judge(attempt, self.now.instant).verdict;
+                    self.session.take_verdict(verdict);
                 }
                 Want::Turn => {
                     let has_work = matches!(self.session.state, State::Dump(_));
