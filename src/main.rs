@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use nuthatch::cli::{self, Given, Invocation};
-use nuthatch::clock::Clock;
+use nuthatch::cli::{self, EX_USAGE, Given, Invocation};
+use nuthatch::clock::{Clock, FIRST_SEC, Secs};
 use nuthatch::config::{Config, Environment};
 use nuthatch::metrics::Metrics;
 use nuthatch::server::{self, StartError};
 use nuthatch::session::Shared;
 use nuthatch::store::Store;
+use nuthatch::tls::{self, Certificates};
 use nuthatch::watch::Hub;
 
 fn main() -> ExitCode {
@@ -50,11 +51,22 @@ fn start_log(level: log::LevelFilter) {
     log::set_max_level(level);
 }
 
+/// The certificates of a server with TLS.
+fn load(tls: Option<tls::Options>) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(options) = tls else { return Ok(None) };
+    match Certificates::load(options, Secs(FIRST_SEC)) {
+        Ok(certificates) => Ok(Some(Arc::new(certificates))),
+        Err(error) => Err(StartError { message: error.0, exit_code: EX_USAGE }),
+    }
+}
+
 fn serve(given: &Given) -> Result<(), StartError> {
-    let Config { store, watch, session, server, process, warnings } =
+    let Config { store, watch, session, mut server, tls, process, warnings } =
         Config::new(given, &Environment::read())?;
     start_log(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
+    // While files can still be named as from where it was started, and by who started it.
+    server.certificates = load(tls)?;
     process.apply(server.drop_to.as_deref())?;
 
     let clock = Arc::new(Clock::start());

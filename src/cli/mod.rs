@@ -9,6 +9,7 @@ pub mod extended;
 pub mod flags;
 pub mod number;
 pub mod suboptions;
+pub mod tls;
 pub mod tuning;
 pub mod usage;
 
@@ -126,6 +127,8 @@ pub struct Given {
     pub dump: bool,
     /// `-W` was not given.
     pub watch: bool,
+    /// `-Z`
+    pub tls: bool,
     /// `-N`, at least 1
     pub napi_ids: Option<u32>,
     /// `-o`
@@ -165,6 +168,7 @@ impl Default for Given {
             flush: true,
             dump: true,
             watch: true,
+            tls: false,
             napi_ids: None,
             extended: Extended::default(),
             notes: Vec::new(),
@@ -265,6 +269,7 @@ impl Given {
             'F' => self.flush = false,
             'X' => self.dump = false,
             'W' => self.watch = false,
+            'Z' => self.tls = true,
             _ => {}
         }
     }
@@ -352,7 +357,6 @@ fn protocol(text: &str) -> Result<Protocol, UsageError> {
 fn refusal(flag: &Flag) -> UsageError {
     UsageError::usage(match flag.short {
         'S' => "This server is not built with SASL support.",
-        'Z' => "This server is not built with TLS support.",
         'Y' => "This server is not built with text authentication support (-Y).",
         _ => "This server keeps nothing across restarts: there is no memory file (-e).",
     })

@@ -6,6 +6,7 @@
 
 mod chunks;
 mod listen;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub struct Config {
     pub session: session::Options,
     /// Sockets and threads.
     pub server: server::Options,
+    /// Certificates (`-Z`).
+    pub tls: Option<crate::tls::Options>,
     /// The process itself.
     pub process: Process,
     /// Lines for the log, as warnings, once there is one.
@@ -139,7 +142,8 @@ impl Config {
         check_extended(given)?;
         let ports = Ports { tcp: port(given)?, udp: port_of(given.udp_port)? };
         let inter = inter(given);
-        let listen = listen(inter.as_deref())?;
+        let listen = listen(inter.as_deref(), given.tls)?;
+        let tls = tls::options(given, ports.tcp)?;
         Ok(Config {
             store: store::Options {
                 memory_bytes,
@@ -159,6 +163,7 @@ impl Config {
             watch: watch::Options { backlog_bytes: watch_backlog_bytes(given) },
             session: session_options(given, threads, item_size_max, ports, inter),
             server: server_options(given, environment, threads, ports, listen),
+            tls,
             process: process_options(given, threads),
             warnings: warnings(given, environment, threads, ports),
         })
@@ -292,11 +297,11 @@ fn inter(given: &Given) -> Option<String> {
     (!lists.is_empty()).then(|| lists.join(","))
 }
 
-fn listen(inter: Option<&str>) -> Result<Vec<Listen>, UsageError> {
+fn listen(inter: Option<&str>, has_tls: bool) -> Result<Vec<Listen>, UsageError> {
     /// `EX_OSERR` of sysexits.h, which memcached leaves when it cannot listen.
     const EX_OSERR: u8 = 71;
     let Some(list) = inter else { return Ok(Vec::new()) };
-    listen::parse_list(list).map_err(|complaint| UsageError {
+    listen::parse_list(list, has_tls).map_err(|complaint| UsageError {
         message: format!("{complaint}\nfailed to listen on one of interface(s) {list}"),
         exit_code: EX_OSERR,
     })
@@ -419,6 +424,7 @@ fn server_options(
         pid_file: given.pid_file.clone(),
         remove_pid_file: given.daemon,
         drop_to: user(given).filter(|_| environment.root).map(str::to_owned),
+        certificates: None,
     }
 }
 
@@ -466,6 +472,7 @@ fn warnings(given: &Given, environment: &Environment, threads: usize, ports: Por
     if ports == NO_PORTS && given.unix_socket.is_none() {
         lines.push("-p 0 without -s: there is nothing to listen on".to_owned());
     }
+    lines.extend(tls::warnings(given, ports.udp != Port::Off));
     if environment.root && user(given).is_none() {
         lines.push("running as root; -u names the user to become".to_owned());
     }

@@ -19,10 +19,10 @@ use parking_lot::Mutex;
 use super::listener::Listener;
 use super::signals::Signals;
 use super::stream::Stream;
-use super::{Control, Options, StartError, os_text, udp, worker};
+use super::{Control, Options, StartError, Terms, os_text, udp, worker};
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
 use crate::metrics::{Counter, Counters};
-use crate::session::{Protocol, Shared};
+use crate::session::Shared;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -131,7 +131,13 @@ impl Acceptor {
             let mut stop = false;
             for event in &events {
                 match event.token() {
-                    SIGNALS => stop |= self.signals.take_stop(),
+                    SIGNALS => {
+                        let asked = self.signals.take();
+                        stop |= asked.stop;
+                        if asked.reload {
+                            self.reload();
+                        }
+                    }
                     WAKER => stop |= self.control.stop.load(SeqCst),
                     Token(index) => self.listeners[index].1 = true,
                 }
@@ -181,7 +187,7 @@ impl Acceptor {
         }
         match self.listeners[index].0.accept() {
             Ok(stream) if self.is_full() => self.reject(stream),
-            Ok(stream) => self.admit(stream, self.listeners[index].0.protocol()),
+            Ok(stream) => self.admit(stream, self.listeners[index].0.terms()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
                 // The client is gone, or its network: accept(2) says to go on.
@@ -204,6 +210,15 @@ impl Acceptor {
         }
     }
 
+    /// Reads anew what can be read anew.
+    fn reload(&self) {
+        match &self.shared.certificates {
+            // What comes of it is in the log.
+            Some(certificates) => drop(certificates.refresh(self.shared.clock.now())),
+            None => log::info!("SIGHUP: nothing to read again"),
+        }
+    }
+
     /// Passes on what workers want to know of each other, with what is the acceptor's own.
     fn gather(&self) {
         let gathers = std::mem::take(&mut *self.control.gathers.lock());
@@ -217,14 +232,14 @@ impl Acceptor {
     }
 
     /// Hands a client to the worker with the fewest connections.
-    fn admit(&mut self, stream: Stream, protocol: Protocol) {
+    fn admit(&mut self, stream: Stream, terms: Terms) {
         let count = self.workers.len();
         let from_last = (1..=count).map(|step| (self.last + step) % count);
         self.last =
             from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
         self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
         self.counters().bump(Counter::TotalConnections);
-        self.workers[self.last].hand_over(stream, protocol);
+        self.workers[self.last].hand_over(stream, terms);
     }
 
     /// Tells a client that there is no room and closes.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Control;
 use super::buffers::{Buffers, Pool};
 use super::gather::Gather;
+use super::handshakes::Handshakes;
 use super::mail::Mailbox;
 use crate::clock::Now;
 use crate::metrics::Counters;
@@ -22,6 +23,7 @@ pub(super) struct Context<'a> {
     /// What connections of the worker wait for, by their places.
     pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
     pub(super) pool: &'a mut Pool,
+    pub(super) handshakes: &'a mut Handshakes,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,
     /// The worker's own block.

@@ -9,6 +9,14 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 /// The signals that wait to be acted on.
 pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 
+/// What signals ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) stop: bool,
+    /// Files are to be read anew (SIGHUP).
+    pub(super) reload: bool,
+}
+
 impl Signals {
     /// Catches SIGTERM, SIGINT, SIGUSR1 and SIGHUP from now on; `token` becomes readable at each.
     pub(super) fn register(registry: &Registry, token: Token) -> io::Result<Signals> {
@@ -17,19 +25,19 @@ impl Signals {
         Ok(Signals(signals))
     }
 
-    /// Takes what has come and tells whether the server is to stop (options, section 6).
-    pub(super) fn take_stop(&mut self) -> bool {
-        let mut stop = false;
+    /// Takes what has come and tells what the server is to do (options, section 6).
+    pub(super) fn take(&mut self) -> Asked {
+        let mut asked = Asked { stop: false, reload: false };
         for signal in self.0.pending() {
             match signal {
-                SIGHUP => log::info!("SIGHUP: nothing to read again"),
+                SIGHUP => asked.reload = true,
                 _ => {
                     log_stop(signal == SIGUSR1);
-                    stop = true;
+                    asked.stop = true;
                 }
             }
         }
-        stop
+        asked
     }
 }
 

@@ -24,6 +24,8 @@ mod batch;
 
 mod binary;
 
+mod certificates;
+
 mod conns;
 
 mod control;
@@ -74,6 +76,7 @@ use dump::Dump;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow, answer};
 
+pub use certificates::Certificates;
 pub use conns::Portion;
 pub use datagram::{Datagram, Next};
 pub use shared::{Options, Shared};
