@@ -174,9 +174,33 @@ pub const ARGON2_PASSES_MAX: u32 = 16;
 
 /// Addresses that are remembered for having failed to log in lately, some 40 bytes each.
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
+/// Handshakes of TLS that a worker has in flight, each some 10 kB and a millisecond of its time; a
+/// client beyond them waits until one is done. One takes its place with the first byte of the client.
+pub const TLS_HANDSHAKES_MAX: usize = 256;
+
+/// Seconds after its first byte in which a handshake must be done, unless `-o ssl_handshake_timeout`
+/// says otherwise.
+pub const TLS_HANDSHAKE_SECS: u32 = 10;
+
+/// The same while others wait for their turn: who stops amid a handshake does not hold them up for long.
+pub const TLS_HANDSHAKE_CROWDED_SECS: u32 = 2;
+
+/// Cipher bytes that a connection may hold back because a record or a message of the handshake has not
+/// come whole: two records, and a chain of certificates of usual length.
+pub const TLS_PENDING_MAX_BYTES: usize = 36 * 1024;
+
+/// Sessions of TLS 1.2 that are remembered to be resumed, for each kind of listener; those of clients
+/// that take tickets are not.
+pub const TLS_SESSIONS_MAX: usize = 16 * 1024;
+
+/// Smallest and largest `-o ssl_wbuf_size`, bytes; one such buffer a worker.
+pub const TLS_WRITE_MIN_BYTES: usize = 1024;
+/// See [`TLS_WRITE_MIN_BYTES`].
+pub const TLS_WRITE_MAX_BYTES: usize = 1 << 20;
 
 const _: () = assert!(OUTPUT_HIGH_WATER_BYTES >= 2 * COPY_VALUE_MAX);
 const _: () = assert!(LINE_LEN_MAX < READ_BUF_BYTES);
 const _: () = assert!(LINE_LEN_MAX < SMALL_READ_BYTES);
+const _: () = assert!(TLS_PENDING_MAX_BYTES + LINE_LEN_MAX < READ_BUF_BYTES - 18 * 1024);
 const _: () = assert!(GOES_AT_ONCE < BUFFERS_HELD_MAX);
 const _: () = assert!(LINE_LEN_MAX + LOGIN_LEN_MAX + 2 < READ_BUF_BYTES);

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use nuthatch::auth::Gate;
-use nuthatch::cli::{self, Given, Invocation};
-use nuthatch::clock::Clock;
+use nuthatch::cli::{self, EX_USAGE, Given, Invocation};
+use nuthatch::clock::{Clock, FIRST_SEC, Secs};
 use nuthatch::config::{Config, Environment};
 use nuthatch::metrics::Metrics;
 use nuthatch::server::{self, StartError};
 use nuthatch::session::Shared;
 use nuthatch::store::Store;
+use nuthatch::tls::{self, Certificates};
 use nuthatch::watch::Hub;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -58,12 +59,23 @@ fn start_log(level: log::LevelFilter) {
     log::set_max_level(level);
 }
 
+/// The certificates of a server with TLS.
+fn load(tls: Option<tls::Options>) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(options) = tls else { return Ok(None) };
+    match Certificates::load(options, Secs(FIRST_SEC)) {
+        Ok(certificates) => Ok(Some(Arc::new(certificates))),
+        Err(error) => Err(StartError { message: error.0, exit_code: EX_USAGE }),
+    }
+}
+
 fn serve(given: &Given) -> Result<(), StartError> {
-    let Config { store, watch, session, server, auth, process, warnings } =
+    let Config { store, watch, session, mut server, auth, tls, process, warnings } =
         Config::new(given, &Environment::read())?;
     start_log(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
     let gate = auth.map(Gate::open).transpose().map_err(plain)?;
+    // While files can still be named as from where it was started, and by who started it.
+    server.certificates = load(tls)?;
     process.apply(server.drop_to.as_deref())?;
 
     let clock = Arc::new(Clock::start());

@@ -142,7 +142,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::new('W', "disable-watch", "", Works, "refuse the command \"watch\""),
     Flag::new('Y', "auth-file", "file", Differs, "text clients log in by a first \"set\"; lines \"user:secret[:rights]\""),
     Flag::new('e', "memory-file", "file", Refused, ""),
-    Flag::new('Z', "enable-ssl", "", Refused, ""),
+    Flag::new('Z', "enable-ssl", "", Works, "speak TLS on TCP; needs ssl_chain_cert and ssl_key"),
     Flag::new('o', "extended", "list", Works, "further options, with commas between them:"),
     Flag::new('N', "napi-ids", "num", NoEffect, ""),
 ];

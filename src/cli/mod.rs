@@ -9,6 +9,7 @@ pub mod extended;
 pub mod flags;
 pub mod number;
 pub mod suboptions;
+pub mod tls;
 pub mod tuning;
 pub mod usage;
 
@@ -130,6 +131,8 @@ pub struct Given {
     pub sasl: bool,
     /// `-Y`
     pub auth_file: Option<PathBuf>,
+    /// `-Z`
+    pub tls: bool,
     /// `-N`, at least 1
     pub napi_ids: Option<u32>,
     /// `-o`
@@ -171,6 +174,7 @@ impl Default for Given {
             watch: true,
             sasl: false,
             auth_file: None,
+            tls: false,
             napi_ids: None,
             extended: Extended::default(),
             notes: Vec::new(),
@@ -240,7 +244,9 @@ impl Given {
     /// Applies one option.
     fn take(&mut self, flag: &Flag, value: &OsStr) -> Result<(), UsageError> {
         if flag.state == State::Refused {
-            return Err(refusal(flag));
+            return Err(UsageError::usage(
+                "This server keeps nothing across restarts: there is no memory file (-e).",
+            ));
         }
         // getopt's value: without the white space before it.
         let value = OsStr::from_bytes(value.as_bytes().trim_ascii_start());
@@ -273,6 +279,7 @@ impl Given {
             'X' => self.dump = false,
             'W' => self.watch = false,
             'S' => self.sasl = true,
+            'Z' => self.tls = true,
             _ => {}
         }
     }
@@ -355,13 +362,6 @@ fn protocol(text: &str) -> Result<Protocol, UsageError> {
             "Invalid value for binding protocol: {text}\n -- should be one of auto, binary, or ascii"
         ))),
     }
-}
-
-fn refusal(flag: &Flag) -> UsageError {
-    UsageError::usage(match flag.short {
-        'Z' => "This server is not built with TLS support.",
-        _ => "This server keeps nothing across restarts: there is no memory file (-e).",
-    })
 }
 
 #[cfg(test)]

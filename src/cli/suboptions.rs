@@ -107,7 +107,6 @@ const fn refused(name: &'static str, reason: &'static str) -> Suboption {
     option(name, Kind::Refused(reason), State::Refused)
 }
 
-const NO_TLS: &str = "This server is not built with TLS support.";
 const NO_EXTSTORE: &str = "This server has no external storage: items live in memory only.";
 const NO_PROXY: &str = "This server is not a proxy.";
 
@@ -154,6 +153,51 @@ const WATCHER_LOGBUF_SIZE: Integer = Integer {
     low: "could not parse argument to watcher_logbuf_size",
     max: u32::MAX as i64,
     high: "could not parse argument to watcher_logbuf_size",
+};
+
+const SSL_VERIFY_MODE: Integer = Integer {
+    missing: "Missing ssl_verify_mode argument",
+    bad: "could not parse argument to ssl_verify_mode",
+    min: 0,
+    low: "Invalid ssl_verify_mode. Use help to see valid options.",
+    max: 3,
+    high: "Invalid ssl_verify_mode. Use help to see valid options.",
+};
+
+const SSL_MIN_VERSION: Integer = Integer {
+    missing: "Missing ssl_min_version argument",
+    bad: "could not parse argument to ssl_min_version",
+    min: 0,
+    low: "Invalid ssl_min_version. Use help to see valid options.",
+    max: 3,
+    high: "Invalid ssl_min_version. Use help to see valid options.",
+};
+
+const SSL_KEYFORMAT: Integer = Integer {
+    missing: "Missing ssl_keyformat argument",
+    bad: "could not parse argument to ssl_keyformat",
+    min: i64::MIN,
+    low: "",
+    max: i64::MAX,
+    high: "",
+};
+
+const SSL_WBUF_SIZE: Integer = Integer {
+    missing: "Missing ssl_wbuf_size argument",
+    bad: "could not parse argument to ssl_wbuf_size",
+    min: 0,
+    low: "could not parse argument to ssl_wbuf_size",
+    max: u32::MAX as i64,
+    high: "could not parse argument to ssl_wbuf_size",
+};
+
+const SSL_HANDSHAKE_TIMEOUT: Integer = Integer {
+    missing: "Missing ssl_handshake_timeout argument",
+    bad: "could not parse argument to ssl_handshake_timeout",
+    min: 1,
+    low: "ssl_handshake_timeout must be at least 1",
+    max: u32::MAX as i64,
+    high: "could not parse argument to ssl_handshake_timeout",
 };
 
 const SLAB_CHUNK_MAX: Integer = Integer {
@@ -247,16 +291,28 @@ pub const SUBOPTIONS: &[Suboption] = &[
     bits32("read_buf_mem_limit", "Missing read_buf_mem_limit argument",
         "could not parse argument to read_buf_mem_limit"),
     option("sock_cookie_id", Kind::Unread, State::NoEffect),
-    refused("ssl_chain_cert", NO_TLS),
-    refused("ssl_key", NO_TLS),
-    refused("ssl_verify_mode", NO_TLS),
-    refused("ssl_keyformat", NO_TLS),
-    refused("ssl_ciphers", NO_TLS),
-    refused("ssl_ca_cert", NO_TLS),
-    refused("ssl_wbuf_size", NO_TLS),
-    refused("ssl_session_cache", NO_TLS),
-    refused("ssl_kernel_tls", NO_TLS),
-    refused("ssl_min_version", NO_TLS),
+    Suboption { name: "ssl_chain_cert",
+        kind: Kind::Text { missing: "Missing ssl_chain_cert argument" }, state: State::Works,
+        help: "with -Z: file of the certificate chain, PEM" },
+    Suboption { name: "ssl_key", kind: Kind::Text { missing: "Missing ssl_key argument" },
+        state: State::Works, help: "with -Z: file of the private key" },
+    Suboption { name: "ssl_verify_mode", kind: Kind::Integer(SSL_VERIFY_MODE), state: State::Works,
+        help: "clients' certificates: 0 not asked for (default), 1 asked for, 2 and 3 required" },
+    Suboption { name: "ssl_keyformat", kind: Kind::Integer(SSL_KEYFORMAT), state: State::Works,
+        help: "of the private key: 1 PEM (default), 2 DER" },
+    Suboption { name: "ssl_ciphers", kind: Kind::Text { missing: "Missing ssl_ciphers argument" },
+        state: State::Differs, help: "suites of TLS 1.2, by OpenSSL's names (default: all there are)" },
+    Suboption { name: "ssl_ca_cert", kind: Kind::Text { missing: "Missing ssl_ca_cert argument" },
+        state: State::Works, help: "file of the certificates that sign clients', PEM" },
+    Suboption { name: "ssl_wbuf_size", kind: Kind::Integer(SSL_WBUF_SIZE), state: State::Works,
+        help: "kilobytes that are encrypted and written at once (default: 16)" },
+    Suboption { name: "ssl_session_cache", kind: Kind::Bare, state: State::Works,
+        help: "let clients resume sessions" },
+    option("ssl_kernel_tls", Kind::Bare, State::Refused),
+    Suboption { name: "ssl_min_version", kind: Kind::Integer(SSL_MIN_VERSION), state: State::Differs,
+        help: "lowest version: 2 is 1.2 (default), 3 is 1.3; 0 and 1 are taken for 2" },
+    Suboption { name: "ssl_handshake_timeout", kind: Kind::Integer(SSL_HANDSHAKE_TIMEOUT),
+        state: State::Works, help: "seconds that a handshake may take (default: 10)" },
     refused("ext_path", NO_EXTSTORE),
     refused("ext_page_size", NO_EXTSTORE),
     refused("ext_wbuf_size", NO_EXTSTORE),
@@ -300,7 +356,13 @@ mod tests {
     #[test]
     fn holds_every_option_of_memcached_and_ours() {
         let mut expected: Vec<&str> = MEMCACHED.split_whitespace().collect();
-        expected.extend(["debug_clock", "login_delay", "udp_public", "user_file"]);
+        expected.extend([
+            "debug_clock",
+            "login_delay",
+            "ssl_handshake_timeout",
+            "udp_public",
+            "user_file",
+        ]);
         let mut names: Vec<&str> = SUBOPTIONS.iter().map(|option| option.name).collect();
         expected.sort_unstable();
         names.sort_unstable();

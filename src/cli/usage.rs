@@ -59,11 +59,12 @@ mod tests {
     fn usage_names_features_that_exist_and_no_others() {
         let text = usage("memcached-debug").to_lowercase();
         assert!(text.starts_with("memcached 1.6.45\n"));
-        for present in ["-s, --unix-socket <file>", "--port", "idle_timeout", "debug_clock", "sasl"]
+        for present in
+            ["-s, --unix-socket <file>", "--port", "idle_timeout", "enable-ssl", "enable-sasl"]
         {
             assert!(text.contains(present), "{present} in {text}");
         }
-        for absent in ["enable-ssl", "ssl", "ext_", "proxy", "no_drop_privileges"] {
+        for absent in ["kernel_tls", "ext_", "proxy", "no_drop_privileges"] {
             assert!(!text.contains(absent), "{absent} in {text}");
         }
         assert!(!text.contains("stray") && !text.contains("delimiter <"), "{text}");

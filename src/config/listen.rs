@@ -1,29 +1,44 @@
 //! The elements of `-l` (options, section 4).
 #![forbid(unsafe_code)]
 
-use crate::server::Listen;
+use crate::server::{Encryption, Listen};
 use crate::session::Protocol;
 
 /// Why a list cannot be listened on, in memcached's words.
 type Complaint = String;
 
 /// Reads a list of elements with `,` or `;` between them. Empty elements are skipped.
-pub(super) fn parse_list(list: &str) -> Result<Vec<Listen>, Complaint> {
-    list.split([',', ';']).filter(|element| !element.is_empty()).map(parse).collect()
+pub(super) fn parse_list(list: &str, has_tls: bool) -> Result<Vec<Listen>, Complaint> {
+    let elements = list.split([',', ';']).filter(|element| !element.is_empty());
+    elements.map(|element| parse(element, has_tls)).collect()
 }
 
-/// Reads `[proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`.
-fn parse(element: &str) -> Result<Listen, Complaint> {
-    // Without TLS there is nothing to switch off or to choose, and a listener that was meant to
-    // be encrypted must not open in the clear. memcached's third message lacks its m as well.
-    for (prefix, named) in [("notls", "notls"), ("btls", "btls"), ("mtls", "otls")] {
-        if element.starts_with(prefix) {
-            return Err(format!("'{named}' option is valid only when SSL is enabled"));
-        }
-    }
+/// Reads `[notls:|btls:|mtls:][proto[NAME]:][tag[NAME]:|tag_NAME_:]HOST[:PORT]`.
+fn parse(element: &str, has_tls: bool) -> Result<Listen, Complaint> {
+    let (encryption, element) = after_encryption(element, has_tls)?;
     let (protocol, rest) = after_protocol(element)?;
     let (host, port) = host_and_port(after_tag(rest)?)?;
-    Ok(Listen { host: host.to_owned(), port, protocol })
+    Ok(Listen { host: host.to_owned(), port, protocol, encryption })
+}
+
+/// Takes `notls:`, `btls:` or `mtls:` off. Without TLS there is nothing to switch off or to choose, and a
+/// listener that was meant to be encrypted must not open in the clear, however its prefix is written.
+/// memcached's third message lacks its m as well.
+fn after_encryption(element: &str, has_tls: bool) -> Result<(Encryption, &str), Complaint> {
+    for (prefix, named, encryption) in [
+        ("notls", "notls", Encryption::Off),
+        ("btls", "btls", Encryption::NoPeer),
+        ("mtls", "otls", Encryption::Peer),
+    ] {
+        match element.strip_prefix(prefix) {
+            Some(_) if !has_tls => {
+                return Err(format!("'{named}' option is valid only when SSL is enabled"));
+            }
+            Some(rest) if rest.starts_with(':') => return Ok((encryption, &rest[1..])),
+            _ => {}
+        }
+    }
+    Ok((Encryption::AsServer, element))
 }
 
 /// Takes `proto[NAME]:` off. A beginning of a name will do, as in memcached.
@@ -103,14 +118,15 @@ mod tests {
 
     #[track_caller]
     fn check(list: &str, expected: &[(&str, Option<u16>)]) {
-        let read = parse_list(list).unwrap_or_else(|complaint| panic!("{list}: {complaint}"));
+        let read =
+            parse_list(list, false).unwrap_or_else(|complaint| panic!("{list}: {complaint}"));
         let read: Vec<_> = read.iter().map(|one| (one.host.as_str(), one.port)).collect();
         assert_eq!(read, expected, "{list}");
     }
 
     #[track_caller]
     fn check_refused(list: &str, complaint: &str) {
-        assert_eq!(parse_list(list).expect_err(list), complaint, "{list}");
+        assert_eq!(parse_list(list, false).expect_err(list), complaint, "{list}");
     }
 
     #[test]
@@ -135,10 +151,27 @@ mod tests {
         check("tag_tools_:[::1]:1", &[("::1", Some(1))]);
         check("tagged.example:1", &[("tagged.example", Some(1))]);
         check("proto.example", &[("proto.example", None)]);
-        let listed = parse_list("h,proto[a]:h,proto[bin]:tag[x]:h:1,proto[negotiating]:h");
+        let listed = parse_list("h,proto[a]:h,proto[bin]:tag[x]:h:1,proto[negotiating]:h", false);
         let protocols: Vec<_> = listed.expect("fine").iter().map(|one| one.protocol).collect();
         let named = [Protocol::Ascii, Protocol::Binary, Protocol::Auto].map(Some);
         assert_eq!(protocols, [&[None], &named[..]].concat());
+    }
+
+    #[test]
+    fn encryption_section_4() {
+        let list = "notls:h:1,btls:[::1]:2,mtls:proto[ascii]:h,h,notls.example:4";
+        let listed = parse_list(list, true).expect("fine");
+        let read: Vec<_> =
+            listed.iter().map(|one| (one.encryption, one.host.as_str(), one.port)).collect();
+        let wanted = [
+            (Encryption::Off, "h", Some(1)),
+            (Encryption::NoPeer, "::1", Some(2)),
+            (Encryption::Peer, "h", None),
+            (Encryption::AsServer, "h", None),
+            (Encryption::AsServer, "notls.example", Some(4)),
+        ];
+        assert_eq!(read, wanted);
+        assert_eq!(listed[2].protocol, Some(Protocol::Ascii));
     }
 
     #[test]

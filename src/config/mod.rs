@@ -7,6 +7,7 @@
 mod chunks;
 mod listen;
 mod login;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Config {
     pub server: server::Options,
     /// Who may log in; None: nobody has to.
     pub auth: Option<auth::Options>,
+    /// Certificates (`-Z`).
+    pub tls: Option<crate::tls::Options>,
     /// The process itself.
     pub process: Process,
     /// Lines for the log, as warnings, once there is one.
@@ -162,7 +165,8 @@ impl Config {
         check_extended(given)?;
         let ports = Ports { tcp: port(given)?, udp: port_of(given.udp_port)? };
         let inter = inter(given);
-        let mut listen = listen(inter.as_deref())?;
+        let mut listen = listen(inter.as_deref(), given.tls)?;
+        let tls = tls::options(given, ports.tcp)?;
         let login = Login::of(given, ports)?;
         let mut warnings = warnings(given, environment, threads, ports);
         if let Some(login) = login {
@@ -194,7 +198,8 @@ impl Config {
             session: session_options(given, threads, item_size_max, ports, inter, login),
             server: server_options(given, environment, threads, ports, listen, login),
             auth: login.map(|login| login.options(given, environment)),
-            process: process_options(given, threads, login.is_some()),
+            process: process_options(given, threads, login.is_some() || tls.is_some()),
+            tls,
             warnings,
         })
     }
@@ -327,9 +332,9 @@ fn inter(given: &Given) -> Option<String> {
     (!lists.is_empty()).then(|| lists.join(","))
 }
 
-fn listen(inter: Option<&str>) -> Result<Vec<Listen>, UsageError> {
+fn listen(inter: Option<&str>, has_tls: bool) -> Result<Vec<Listen>, UsageError> {
     let Some(list) = inter else { return Ok(Vec::new()) };
-    listen::parse_list(list).map_err(|complaint| not_listened(&complaint, list))
+    listen::parse_list(list, has_tls).map_err(|complaint| not_listened(&complaint, list))
 }
 
 /// Why the addresses of `-l` cannot be listened on.
@@ -461,6 +466,7 @@ fn server_options(
         pid_file: given.pid_file.clone(),
         remove_pid_file: given.daemon,
         drop_to: user(given).filter(|_| environment.root).map(str::to_owned),
+        certificates: None,
     }
 }
 
@@ -519,6 +525,7 @@ fn warnings(given: &Given, environment: &Environment, threads: usize, ports: Por
     if ports == NO_PORTS && given.unix_socket.is_none() {
         lines.push("-p 0 without -s: there is nothing to listen on".to_owned());
     }
+    lines.extend(tls::warnings(given, ports.udp != Port::Off));
     if environment.root && user(given).is_none() {
         lines.push("running as root; -u names the user to become".to_owned());
     }

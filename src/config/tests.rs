@@ -126,7 +126,7 @@ fn ports() {
 fn listeners() {
     let config = check("-l 127.0.0.1:1,[::1] -l 127.0.0.1:1,[::1] -l *:3");
     assert_eq!(config.session.inter.as_deref(), Some("127.0.0.1:1,[::1],*:3"));
-    let listen = |host: &str, port| Listen { host: host.to_owned(), port, protocol: None };
+    let listen = |host: &str, port| Listen { host: host.to_owned(), port, ..Listen::default() };
     let expected = [listen("127.0.0.1", Some(1)), listen("::1", None), listen("*", Some(3))];
     assert_eq!(config.server.listen, expected);
     check_refused(

@@ -84,6 +84,12 @@ counters! {
     TimeInListenDisabledUs,
     /// Times that a connection gave way to others with requests left.
     ConnYields,
+    /// Sessions of TLS that were not resumed ones.
+    SslNewSessions,
+    /// Handshakes of TLS that came to nothing.
+    SslHandshakeErrors,
+    /// Connections whose records made no sense after the handshake.
+    SslProtoErrors,
 }
 
 /// The counters of one thread.

@@ -77,6 +77,8 @@ pub enum Request<'a> {
     Lru(Lru),
     /// `debugtime` with the seconds by which to move the clock; None: something else.
     DebugTime(Option<i64>),
+    /// `refresh_certs`
+    RefreshCertificates,
     /// `stats conns`
     Conns,
     /// `watch`; None: a word that is not known. Whether watching is allowed at all comes first.

@@ -18,13 +18,13 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use super::listener::Listener;
-use super::signals::{Pending, Signals};
+use super::signals::Signals;
 use super::stream::Stream;
-use super::{Control, Options, StartError, login, os_text, udp, worker};
+use super::{Control, Options, StartError, Terms, login, os_text, udp, worker};
 use crate::auth::Gate;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
 use crate::metrics::{Counter, Counters};
-use crate::session::{Protocol, Shared};
+use crate::session::Shared;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
@@ -143,7 +143,13 @@ impl Acceptor {
             let mut stop = false;
             for event in &events {
                 match event.token() {
-                    SIGNALS => stop |= self.take_signals(),
+                    SIGNALS => {
+                        let asked = self.signals.take();
+                        stop |= asked.stop;
+                        if asked.reload {
+                            self.reload();
+                        }
+                    }
                     WAKER => stop |= self.control.stop.load(SeqCst),
                     Token(index) => self.listeners[index].1 = true,
                 }
@@ -198,7 +204,7 @@ impl Acceptor {
         }
         match self.listeners[index].0.accept() {
             Ok(stream) if self.is_full() => self.reject(stream),
-            Ok(stream) => self.admit(stream, self.listeners[index].0.protocol()),
+            Ok(stream) => self.admit(stream, self.listeners[index].0.terms()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
                 // The client is gone, or its network: accept(2) says to go on.
@@ -221,16 +227,17 @@ impl Acceptor {
         }
     }
 
-    /// Acts on signals; tells whether the server is to stop.
-    fn take_signals(&mut self) -> bool {
-        let Pending { stop, reload } = self.signals.take();
-        if reload {
-            match &self.control.desk {
-                Some(desk) => desk.reload(),
-                None => log::info!("SIGHUP: nothing to read again"),
-            }
+    /// Reads anew what can be read anew. What comes of it is in the log.
+    fn reload(&self) {
+        if let Some(desk) = &self.control.desk {
+            desk.reload();
         }
-        stop
+        if let Some(certificates) = &self.shared.certificates {
+            drop(certificates.refresh(self.shared.clock.now()));
+        }
+        if self.control.desk.is_none() && self.shared.certificates.is_none() {
+            log::info!("SIGHUP: nothing to read again");
+        }
     }
 
     /// Passes on what workers want to know of each other, with what is the acceptor's own.
@@ -246,14 +253,14 @@ impl Acceptor {
     }
 
     /// Hands a client to the worker with the fewest connections.
-    fn admit(&mut self, stream: Stream, protocol: Protocol) {
+    fn admit(&mut self, stream: Stream, terms: Terms) {
         let count = self.workers.len();
         let from_last = (1..=count).map(|step| (self.last + step) % count);
         self.last =
             from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
         self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
         self.counters().bump(Counter::TotalConnections);
-        self.workers[self.last].hand_over(stream, protocol);
+        self.workers[self.last].hand_over(stream, terms);
     }
 
     /// Tells a client that there is no room and closes.

@@ -9,8 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use nix::errno::Errno;
 
-use super::{Listen, Options, Port, StartError, os_text};
-use crate::session::Protocol;
+use super::{Encryption, Listen, Options, Port, StartError, Terms, os_text};
 
 /// What makes the sockets of an address.
 pub(super) trait Transport {
@@ -28,8 +27,8 @@ pub(super) trait Transport {
         Ok(())
     }
 
-    /// Binds `address`, whose clients are to speak `protocol`.
-    fn bind(&self, address: SocketAddr, protocol: Protocol) -> io::Result<Self::Bound>;
+    /// Binds `address`, whose clients are to speak what `terms` say.
+    fn bind(&self, address: SocketAddr, terms: Terms) -> io::Result<Self::Bound>;
 
     /// Where that is, with the port that the system has chosen.
     fn address(bound: &Self::Bound) -> SocketAddr;
@@ -46,10 +45,16 @@ pub(super) fn bind<T: Transport>(
         Port::Any => 0,
         Port::Number(port) => port,
     };
+    let terms = |element: Option<&Listen>| Terms {
+        protocol: element.and_then(|one| one.protocol).unwrap_or(options.protocol),
+        tls: element
+            .map_or(Encryption::AsServer, |one| one.encryption)
+            .mode(options.certificates.is_some()),
+    };
     if options.listen.is_empty() {
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let addresses = loopback.map(|ip| SocketAddr::new(ip, port));
-        return bind_element(transport, &addresses, options.protocol).map_err(|err| {
+        return bind_element(transport, &addresses, terms(None)).map_err(|err| {
             let (name, reason) = (T::NAME, os_text(&err));
             StartError::os(format!("failed to listen on {name} port {port}: {reason}"))
         });
@@ -62,8 +67,7 @@ pub(super) fn bind<T: Transport>(
     for element in &options.listen {
         let addresses = resolve(element, port).map_err(failed)?;
         transport.check(&addresses)?;
-        let protocol = element.protocol.unwrap_or(options.protocol);
-        let bound = bind_element(transport, &addresses, protocol);
+        let bound = bind_element(transport, &addresses, terms(Some(element)));
         all.extend(bound.map_err(|err| failed(os_text(&err)))?);
     }
     Ok(all)
@@ -106,19 +110,19 @@ fn resolve(element: &Listen, port: u16) -> Result<Vec<SocketAddr>, String> {
 fn bind_element<T: Transport>(
     transport: &T,
     addresses: &[SocketAddr],
-    protocol: Protocol,
+    terms: Terms,
 ) -> io::Result<Vec<T::Bound>> {
     const SAME_PORT_TRIES: usize = 8;
 
     if addresses.iter().all(|address| address.port() == 0) {
         for _ in 0..SAME_PORT_TRIES {
-            let bound = bind_each(transport, addresses, protocol, SharePort::Yes)?;
+            let bound = bind_each(transport, addresses, terms, SharePort::Yes)?;
             if bound.len() == addresses.len() {
                 return Ok(bound);
             }
         }
     }
-    bind_each(transport, addresses, protocol, SharePort::No)
+    bind_each(transport, addresses, terms, SharePort::No)
 }
 
 /// Whether a port that the system chose for one address is wanted for the next ones too.
@@ -131,7 +135,7 @@ enum SharePort {
 fn bind_each<T: Transport>(
     transport: &T,
     addresses: &[SocketAddr],
-    protocol: Protocol,
+    terms: Terms,
     share: SharePort,
 ) -> io::Result<Vec<T::Bound>> {
     let mut bound: Vec<T::Bound> = Vec::new();
@@ -143,7 +147,7 @@ fn bind_each<T: Transport>(
         {
             address.set_port(T::address(first).port());
         }
-        match transport.bind(address, protocol) {
+        match transport.bind(address, terms) {
             Ok(one) => bound.push(one),
             Err(err) if may_leave_out::<T>(&err, share) => left_out.push((address, err)),
             Err(err) => return Err(err),
@@ -195,7 +199,7 @@ mod tests {
 
         const LEAVES_OUT_TAKEN: bool = LEAVES_OUT_TAKEN;
 
-        fn bind(&self, mut address: SocketAddr, _protocol: Protocol) -> io::Result<SocketAddr> {
+        fn bind(&self, mut address: SocketAddr, _terms: Terms) -> io::Result<SocketAddr> {
             let port = self.results.borrow_mut().pop().expect("no more is tried")?;
             assert!([0, port].contains(&address.port()), "{address} for {port}");
             address.set_port(port);
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn an_address_is_bound_once() {
-        let element = Listen { host: "127.0.0.1".to_owned(), port: None, protocol: None };
+        let element = Listen { host: "127.0.0.1".to_owned(), ..Listen::default() };
         assert_eq!(resolve(&element, 7), Ok(vec![SocketAddr::from(([127, 0, 0, 1], 7))]));
         assert_eq!(resolve(&Listen { host: "*".to_owned(), ..element }, 7).map(|a| a.len()), Ok(2));
     }

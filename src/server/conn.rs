@@ -7,32 +7,33 @@
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
+use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use arrayvec::ArrayVec;
 use mio::event::Event;
-use mio::{Interest, Registry, Token};
+use mio::{Registry, Token};
 
 use super::buffers::{Buffers, Pool};
 use super::gather::{Gather, Part};
 use super::go::{Context, End, Go, Next};
+use super::handshakes::Handshakes;
+use super::link::{Flush, Heard, Link, ReadError};
 use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
 use crate::limits::{
-    IO_SLICES_MAX, LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES,
-    VALUE_BYTES_PER_GO, WRITE_AT_ONCE_BYTES,
+    LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES,
 };
 use crate::metrics::Counter;
 use crate::session::{Output, Portion, Session, Turn, Want};
-use crate::watch::CloseReason;
+use crate::tls::{Failure, Opened};
+use crate::watch::{Classes, CloseReason, Event as WatchEvent};
 
 /// A connection as the worker's slab holds it; small, since most are idle.
 #[derive(Debug)]
 pub(super) struct Conn {
-    stream: Stream,
+    link: Link,
     session: Session,
     /// None while there is neither unread input nor an unsent answer.
     held: Option<Box<Buffers>>,
@@ -73,20 +74,11 @@ enum Phase {
     Lingering,
 }
 
-/// How far a write got.
-enum Flush {
-    Done,
-    /// The kernel takes no more.
-    Blocked,
-    /// It would take more, but others are to have their turn.
-    Paused,
-}
-
 impl Conn {
     /// A connection on which nothing has been said.
-    pub(super) fn new(stream: Stream, session: Session, now: Secs) -> Conn {
+    pub(super) fn new(link: Link, session: Session, now: Secs) -> Conn {
         Conn {
-            stream,
+            link,
             session,
             held: None,
             active_at: now,
@@ -107,7 +99,7 @@ impl Conn {
 
     /// Reports its events under `token`, once and for all.
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+        self.link.register(registry, token)
     }
 
     /// Takes note of what the kernel tells.
@@ -137,9 +129,10 @@ impl Conn {
 
     /// Adds what `stats conns` shows of it.
     pub(super) fn list(&self, part: &mut Part<'_>, now: Secs) {
-        part.add(self.stream.as_raw_fd(), |entry| {
-            entry.line("addr", self.stream.peer_name());
-            entry.line("listen_addr", self.stream.own_name());
+        let stream = self.link.stream();
+        part.add(stream.as_raw_fd(), |entry| {
+            entry.line("addr", stream.peer_name());
+            entry.line("listen_addr", stream.own_name());
             entry.line("state", self.state_word());
             entry.line("secs_since_last_cmd", now.0.saturating_sub(self.active_at.0));
         });
@@ -195,13 +188,24 @@ impl Conn {
         match self.phase {
             Phase::Lingering => silent_secs > LINGER_SECS,
             _ if self.session.is_watching() => false,
-            _ => timeout_secs > 0 && self.stream.is_tcp() && silent_secs > timeout_secs,
+            _ => timeout_secs > 0 && self.stream().is_tcp() && silent_secs > timeout_secs,
         }
     }
 
     /// Its socket.
     pub(super) fn stream(&self) -> &Stream {
-        &self.stream
+        self.link.stream()
+    }
+
+    /// Its socket with what is between that and the session.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Gives it the place for its handshake that it waits for.
+    pub(super) fn admit(&mut self) {
+        self.link.admit();
+        self.readable = true;
     }
 
     /// What watchers are told of its end.
@@ -215,8 +219,9 @@ impl Conn {
         }
     }
 
-    /// Gives back what it holds, before it is dropped.
-    pub(super) fn release(&mut self, pool: &mut Pool) {
+    /// Gives back what it holds, before it is dropped, and tells the client so if it can.
+    pub(super) fn release(&mut self, pool: &mut Pool, shared: &mut Handshakes) {
+        self.link.close(shared);
         if let Some(mut held) = self.held.take() {
             if self.session.handles_secrets() {
                 held.input.wipe(true);
@@ -251,7 +256,7 @@ impl Conn {
             counters: context.counters,
             requests_left: context.requests_per_turn,
             was_long: false,
-            descriptor: self.stream.as_raw_fd(),
+            descriptor: self.stream().as_raw_fd(),
             wake: &|| context.mailbox.wake_for(context.index),
         };
         let Buffers { input, output, .. } = &mut *go.held;
@@ -315,7 +320,7 @@ impl Conn {
     }
 
     /// Answers whether there is something new for the session.
-    fn hear(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<bool, End> {
+    fn hear(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<bool, End> {
         let has_news = std::mem::take(&mut self.has_news);
         let count = if self.readable { self.read(held, context)? } else { 0 };
         if count > 0 {
@@ -392,7 +397,7 @@ impl Conn {
         let desk = context.control.desk.as_ref().filter(|_| !context.stopping);
         let Some(desk) = desk else { return self.take_verdict(Verdict::Refused) };
         self.is_asking = true;
-        let from = self.stream.peer_addr().map(|address| address.ip());
+        let from = self.stream().peer_addr().map(|address| address.ip());
         let ticket = context.tickets.issue(context.index);
         desk.judge(Attempt { ask, from }, ticket, context.mailbox);
     }
@@ -411,14 +416,14 @@ impl Conn {
 
     /// All answers are written. If the peer is still sending, closing now would reset the
     /// connection and could destroy them, so its input is awaited and thrown away for a while.
-    fn finish(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<(), End> {
+    fn finish(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
         let more = self.readable || !held.input.is_empty();
         if !more || context.stopping {
             return Err(End::Done);
         }
         held.input.clear();
         self.wants_input = true;
-        self.stream.shutdown_write().map_err(End::Failed)?;
+        self.link.shutdown(context.handshakes).map_err(End::Failed)?;
         self.phase = Phase::Lingering;
         self.active_at = context.now.secs;
         Ok(())
@@ -427,7 +432,7 @@ impl Conn {
     fn discard(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<(), End> {
         if self.readable {
             let space = held.input.space(READ_BUF_BYTES);
-            let (offered, result) = (space.len(), self.stream.read(space));
+            let (offered, result) = (space.len(), self.link.read(space));
             let count = self.note_read(offered, result)?;
             self.discarded = self.discarded.saturating_add(count as u32);
         }
@@ -437,7 +442,10 @@ impl Conn {
 
     /// Reads once, behind what is unread; a value that is arriving goes straight into its item.
     /// 0: there was nothing to read. The end of input is an `Err`.
-    fn read(&mut self, held: &mut Buffers, context: &Context<'_>) -> Result<usize, End> {
+    fn read(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<usize, End> {
+        if self.link.is_tls() {
+            return self.read_records(held, context);
+        }
         let all_consumed = held.input.is_empty();
         let read_max = context.pool.read_max().min(self.session.read_max());
         let space = held.input.space(read_max);
@@ -449,9 +457,9 @@ impl Conn {
             match value_space {
                 Some((value, is_all)) => {
                     let behind = if is_all { space } else { &mut [] };
-                    read_value(&mut self.stream, value, behind)
+                    self.link.read_value(value, behind)
                 }
-                None => (space.len(), 0, self.stream.read(space)),
+                None => (space.len(), 0, self.link.read(space)),
             }
         };
         let count = self.note_read(offered, result)?;
@@ -479,70 +487,104 @@ impl Conn {
         }
     }
 
+    /// The same with TLS.
+    fn read_records(
+        &mut self,
+        held: &mut Buffers,
+        context: &mut Context<'_>,
+    ) -> Result<usize, End> {
+        let (index, now) = (context.index, context.now.secs);
+        let space = held.input.space(READ_BUF_BYTES);
+        match self.link.read_records(space, index, now, context.handshakes) {
+            Ok(Heard::Nothing) => {
+                self.readable = false;
+                Ok(0)
+            }
+            Ok(Heard::Some { plain, more, opened }) => {
+                self.readable = more || self.peer_done;
+                self.must_flush = self.link.has_unsent();
+                self.writable = !self.must_flush;
+                if let Some(opened) = opened {
+                    self.note_opened(opened, context);
+                }
+                if self.session.handles_secrets() {
+                    context.handshakes.scratch.wipe();
+                }
+                held.input.filled(plain);
+                Ok(plain)
+            }
+            Ok(Heard::End(is_amid_handshake)) => {
+                if is_amid_handshake {
+                    self.note_failure("the client has left amid the handshake", true, context);
+                }
+                Err(End::Done)
+            }
+            Err(ReadError::Tls(Failure(message), is_in_handshake)) => {
+                self.note_failure(&message, is_in_handshake, context);
+                self.hang_up(held, context).map(|()| 0)
+            }
+            Err(ReadError::Io(err)) => Err(End::Failed(err)),
+            Err(ReadError::Overfull) => Err(End::Overfull),
+        }
+    }
+
+    /// Ends a conversation whose records make no sense: nothing is answered any more.
+    fn hang_up(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
+        self.reason = CloseReason::Error;
+        self.phase = Phase::Closing;
+        held.output = Output::new();
+        held.input.clear();
+        // What has come and has not been read would turn the end into a reset.
+        self.readable = true;
+        self.must_flush = self.link.has_unsent();
+        self.writable = !self.must_flush;
+        if self.must_flush { Ok(()) } else { self.finish(held, context) }
+    }
+
+    fn note_opened(&mut self, opened: Opened, context: &Context<'_>) {
+        if self.session.is_guest() {
+            self.session.show_certificate(self.link.peer_names());
+        }
+        let certificates = &context.handshakes.certificates;
+        let has_cache = certificates.as_ref().is_some_and(|them| them.options().session_cache);
+        if opened == Opened::Anew && has_cache {
+            context.counters.bump(Counter::SslNewSessions);
+        }
+    }
+
+    /// Counts and tells a failure of TLS.
+    fn note_failure(&self, message: &str, is_in_handshake: bool, context: &Context<'_>) {
+        context.counters.bump(match is_in_handshake {
+            true => Counter::SslHandshakeErrors,
+            false => Counter::SslProtoErrors,
+        });
+        let descriptor = self.stream().as_raw_fd();
+        log::debug!("TLS of connection {descriptor}: {message}");
+        let hub = context.shared.store.hub();
+        if hub.watches(Classes::CONNEVENTS) {
+            hub.emit(&WatchEvent::ConnTlsError { descriptor, message });
+        }
+    }
+
     /// Writes what there is; afterwards `must_flush` tells whether some of it is left.
-    fn flush(&mut self, output: &mut Output, context: &Context<'_>) -> Result<(), End> {
-        if output.is_empty() {
+    fn flush(&mut self, output: &mut Output, context: &mut Context<'_>) -> Result<(), End> {
+        if output.is_empty() && !self.link.has_unsent() {
             self.must_flush = false;
             return Ok(());
         }
-        let flush = self.write(output, context).map_err(End::Failed)?;
-        self.must_flush = !matches!(flush, Flush::Done);
-        self.writable = !matches!(flush, Flush::Blocked);
+        let (counters, now) = (context.counters, context.now.secs);
+        let active_at = &mut self.active_at;
+        let note = |count| {
+            if count > 0 {
+                counters.add(Counter::BytesWritten, count as u64);
+                *active_at = now;
+            }
+        };
+        let flush = self.link.write(output, context.handshakes, note).map_err(End::Failed)?;
+        self.must_flush = flush != Flush::Done;
+        self.writable = flush != Flush::Blocked;
         Ok(())
     }
-
-    fn write(&mut self, output: &mut Output, context: &Context<'_>) -> io::Result<Flush> {
-        let mut written = 0;
-        loop {
-            let (offered, result) = match output.plain() {
-                Some(bytes) => (bytes.len(), self.stream.write(bytes)),
-                None => {
-                    let slices = output.slices(VALUE_BYTES_PER_GO);
-                    let offered = slices.iter().map(|slice| slice.len()).sum();
-                    (offered, self.stream.write_vectored(&slices))
-                }
-            };
-            let count = match result {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => count,
-                Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Flush::Blocked),
-                Err(err) if err.kind() == ErrorKind::Interrupted => continue,
-                Err(err) => return Err(err),
-            };
-            context.counters.add(Counter::BytesWritten, count as u64);
-            self.active_at = context.now.secs;
-            output.advance(count);
-            written += count;
-            if output.is_empty() {
-                return Ok(Flush::Done);
-            } else if count < offered {
-                return Ok(Flush::Blocked);
-            } else if written >= VALUE_BYTES_PER_GO {
-                return Ok(Flush::Paused);
-            }
-        }
-    }
-}
-
-/// Reads into `value` and, when that is filled, on into `input`. Answers how many bytes were
-/// offered to the kernel, how many of them belong to the value, and what the kernel said.
-fn read_value(
-    stream: &mut Stream,
-    mut value: ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>,
-    input: &mut [u8],
-) -> (usize, usize, io::Result<usize>) {
-    let mut slices: ArrayVec<IoSliceMut<'_>, { IO_SLICES_MAX + 1 }> = ArrayVec::new();
-    let mut room = VALUE_BYTES_PER_GO;
-    for slice in &mut value {
-        let part = slice.len().min(room);
-        room -= part;
-        slices.push(IoSliceMut::new(&mut slice[..part]));
-    }
-    let value_len = VALUE_BYTES_PER_GO - room;
-    let input_len = input.len().min(room);
-    slices.push(IoSliceMut::new(&mut input[..input_len]));
-    let result = stream.read_vectored(&mut slices);
-    (value_len + input_len, value_len, result)
 }
 
 // What 100,000 idle connections cost; mio makes sockets larger in debug builds.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Control;
 use super::buffers::{Buffers, Pool};
 use super::gather::Gather;
+use super::handshakes::Handshakes;
 use super::login::Tickets;
 use super::mail::Mailbox;
 use crate::clock::Now;
@@ -25,6 +26,7 @@ pub(super) struct Context<'a> {
     /// Attempts to log in of the worker's connections.
     pub(super) tickets: &'a mut Tickets,
     pub(super) pool: &'a mut Pool,
+    pub(super) handshakes: &'a mut Handshakes,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,
     /// The worker's own block.

@@ -20,17 +20,16 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::addresses::{self, Transport};
 use super::gather::Part;
 use super::stream::Stream;
-use super::{Options, StartError, os_text};
+use super::{Options, StartError, Terms, os_text};
 use crate::clock::Now;
-use crate::session::Protocol;
 
 /// A socket that accepts connections.
 #[derive(Debug)]
 pub(super) enum Listener {
     /// Bound to this address.
-    Tcp(TcpListener, SocketAddr, Protocol),
+    Tcp(TcpListener, SocketAddr, Terms),
     /// Bound to this file.
-    Unix(UnixListener, SocketFile, Protocol),
+    Unix(UnixListener, SocketFile, Terms),
     /// Refuses with these errors, last first, before it accepts.
     #[cfg(test)]
     Faulty(std::cell::RefCell<Vec<nix::errno::Errno>>, Box<Listener>),
@@ -90,11 +89,11 @@ impl Listener {
     }
 
     /// What its clients speak.
-    pub(super) fn protocol(&self) -> Protocol {
+    pub(super) fn terms(&self) -> Terms {
         match self {
-            Listener::Tcp(.., protocol) | Listener::Unix(.., protocol) => *protocol,
+            Listener::Tcp(.., terms) | Listener::Unix(.., terms) => *terms,
             #[cfg(test)]
-            Listener::Faulty(_, listener) => listener.protocol(),
+            Listener::Faulty(_, listener) => listener.terms(),
         }
     }
 
@@ -170,7 +169,7 @@ impl Transport for Tcp {
 
     /// TCP_NODELAY and SO_KEEPALIVE are set here, since accepted sockets inherit them: that saves
     /// two system calls a connection.
-    fn bind(&self, address: SocketAddr, protocol: Protocol) -> io::Result<Listener> {
+    fn bind(&self, address: SocketAddr, terms: Terms) -> io::Result<Listener> {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, Some(socket2::Protocol::TCP))?;
         socket.set_reuse_address(true)?;
@@ -186,7 +185,7 @@ impl Transport for Tcp {
         socket.listen(backlog_arg(self.backlog))?;
         let listener = TcpListener::from_std(socket.into());
         let address = listener.local_addr()?;
-        Ok(Listener::Tcp(listener, address, protocol))
+        Ok(Listener::Tcp(listener, address, terms))
     }
 
     fn address(bound: &Listener) -> SocketAddr {
@@ -207,7 +206,8 @@ fn bind_unix(path: &Path, options: &Options) -> io::Result<Listener> {
     bound?;
     let file = SocketFile::of(path);
     socket.listen(backlog_arg(options.backlog))?;
-    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file, options.protocol))
+    let terms = Terms { protocol: options.protocol, tls: None };
+    Ok(Listener::Unix(UnixListener::from_std(socket.into()), file, terms))
 }
 
 /// Removes a socket file that no server answers behind. Nothing else than a socket is removed.
@@ -234,13 +234,14 @@ mod tests {
     use super::*;
     use crate::server::tests::options;
     use crate::server::{Listen, Port};
+    use crate::session::Protocol;
 
     fn port_of(listener: &Listener) -> u16 {
         listener.address().expect("TCP").port()
     }
 
     fn listen(host: &str, port: Option<u16>) -> Listen {
-        Listen { host: host.to_owned(), port, protocol: None }
+        Listen { host: host.to_owned(), port, ..Listen::default() }
     }
 
     #[test]
@@ -288,7 +289,8 @@ mod tests {
             ..options()
         };
         let listeners = bind(&options).expect("bound");
-        let protocols: Vec<_> = listeners.iter().map(Listener::protocol).collect();
+        let protocols: Vec<_> =
+            listeners.iter().map(|listener| listener.terms().protocol).collect();
         assert_eq!(protocols, [Protocol::Ascii, Protocol::Binary]);
     }
 

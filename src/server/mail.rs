@@ -7,17 +7,17 @@ use std::sync::Arc;
 use crossbeam::channel::{self, Receiver, Sender};
 use mio::{Registry, Token, Waker};
 
+use super::Terms;
 use super::gather::Gather;
 use super::login::Ticket;
 use super::stream::Stream;
 use crate::auth::Verdict;
-use crate::session::Protocol;
 use crate::watch::Wake;
 
 /// One thing that a worker is told.
 pub(super) enum Message {
     /// A client to be served.
-    Stream(Stream, Protocol),
+    Stream(Stream, Terms),
     /// The connection in this place of the slab, if it still is one that watches, has lines waiting.
     News(usize),
     /// Say which connections are its own.

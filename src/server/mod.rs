@@ -23,6 +23,8 @@ mod buffers;
 mod conn;
 mod gather;
 mod go;
+mod handshakes;
+mod link;
 mod listener;
 mod login;
 mod mail;
@@ -45,6 +47,7 @@ use parking_lot::Mutex;
 
 use crate::auth::Gate;
 use crate::session::{Protocol, Shared};
+use crate::tls::{Certificates, Mode};
 use acceptor::Acceptor;
 use announce::Announcement;
 use gather::Gather;
@@ -88,10 +91,12 @@ pub struct Options {
     pub remove_pid_file: bool,
     /// `-u`: user to become once the ports are bound.
     pub drop_to: Option<String>,
+    /// `-Z`: what listeners prove themselves with; None: a server without TLS.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// One element of `-l`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listen {
     /// Name, IPv4, IPv6 without brackets, or `*` for all interfaces.
     pub host: String,
@@ -99,6 +104,42 @@ pub struct Listen {
     pub port: Option<u16>,
     /// None: that of `-B`.
     pub protocol: Option<Protocol>,
+    /// What it encrypts.
+    pub encryption: Encryption,
+}
+
+/// What a prefix of an element of `-l` says of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Nothing: as `-Z` and `ssl_verify_mode` say.
+    #[default]
+    AsServer,
+    /// `notls:`
+    Off,
+    /// `btls:`: on, and no certificate is asked for.
+    NoPeer,
+    /// `mtls:`: on, and clients must have a certificate.
+    Peer,
+}
+
+/// What a listener's clients are to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    protocol: Protocol,
+    /// None: without TLS.
+    tls: Option<Mode>,
+}
+
+impl Encryption {
+    /// The mode of a TCP listener of a server with TLS, or of one without.
+    fn mode(self, has_tls: bool) -> Option<Mode> {
+        match self {
+            Encryption::AsServer => has_tls.then_some(Mode::Default),
+            Encryption::Off => None,
+            Encryption::NoPeer => Some(Mode::NoPeer),
+            Encryption::Peer => Some(Mode::Peer),
+        }
+    }
 }
 
 /// The TCP port of `-p`, the UDP port of `-U`.
@@ -127,7 +168,8 @@ pub struct StartError {
 ///
 /// `gate` judges logins, if [`crate::session::Options::login`] asks for them. The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
 /// (options, section 8).
-pub fn run(options: &Options, shared: Shared, gate: Option<Gate>) -> Result<(), StartError> {
+pub fn run(options: &Options, mut shared: Shared, gate: Option<Gate>) -> Result<(), StartError> {
+    shared.certificates = options.certificates.clone().map(|them| them as _);
     let (listeners, udp) = listen(options)?;
     let announcement = Announcement::new(options, &listeners, &udp);
     let mut acceptor = Acceptor::start(options, listeners, udp, Arc::new(shared), gate)?;

@@ -9,12 +9,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 /// The signals that wait to be acted on.
 pub(super) struct Signals(signal_hook_mio::v1_0::Signals);
 
-/// What they ask for (options, section 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Pending {
-    /// The server is to stop.
+/// What signals ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
     pub(super) stop: bool,
-    /// Files are to be read again.
+    /// Files are to be read anew (SIGHUP).
     pub(super) reload: bool,
 }
 
@@ -26,19 +25,19 @@ impl Signals {
         Ok(Signals(signals))
     }
 
-    /// Takes what has come.
-    pub(super) fn take(&mut self) -> Pending {
-        let mut pending = Pending::default();
+    /// Takes what has come and tells what the server is to do (options, section 6).
+    pub(super) fn take(&mut self) -> Asked {
+        let mut asked = Asked { stop: false, reload: false };
         for signal in self.0.pending() {
             match signal {
-                SIGHUP => pending.reload = true,
+                SIGHUP => asked.reload = true,
                 _ => {
                     log_stop(signal == SIGUSR1);
-                    pending.stop = true;
+                    asked.stop = true;
                 }
             }
         }
-        pending
+        asked
     }
 }
 

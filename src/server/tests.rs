@@ -39,6 +39,7 @@ pub(super) fn options() -> Options {
         pid_file: None,
         remove_pid_file: false,
         drop_to: None,
+        certificates: None,
     }
 }
 

@@ -22,17 +22,19 @@ use super::buffers::Pool;
 use super::conn::Conn;
 use super::gather::Gather;
 use super::go::{Context, End, Go};
+use super::handshakes::{self, Handshakes};
+use super::link::Link;
 use super::login::Tickets;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
 use super::udp::{Budget, Udp};
-use super::{Control, Options};
+use super::{Control, Options, Terms};
 use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL, READ_BUF_BYTES, TURN_BYTES_MAX};
 use crate::metrics::Counter;
-use crate::session::{Portion, Protocol, Session, Shared};
+use crate::session::{Portion, Session, Shared};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -79,6 +81,7 @@ struct Worker {
     /// Connections that can go; those for which `queued` is set.
     ready: VecDeque<usize>,
     pool: Pool,
+    handshakes: Handshakes,
     now: Now,
     /// How long the last turn was, the wait for events left out; noted while there is background work.
     turn: Duration,
@@ -99,10 +102,10 @@ impl Handle {
     }
 
     /// Gives a connection to the worker, which sees it after the next [`Handle::wake`].
-    pub(super) fn hand_over(&mut self, stream: Stream, protocol: Protocol) {
+    pub(super) fn hand_over(&mut self, stream: Stream, terms: Terms) {
         self.unseen = true;
         self.load.fetch_add(1, Relaxed);
-        self.mailbox.leave(Message::Stream(stream, protocol));
+        self.mailbox.leave(Message::Stream(stream, terms));
     }
 
     /// Makes the worker look at what was handed over, if there is anything.
@@ -158,6 +161,7 @@ pub(super) fn start(
         tickets: Tickets::default(),
         ready: VecDeque::new(),
         pool: Pool::default(),
+        handshakes: Handshakes::new(options.certificates.as_ref()),
         now,
         turn: Duration::ZERO,
         ticked: now.secs,
@@ -202,6 +206,7 @@ impl Worker {
             self.list();
             self.serve();
             self.serve_udp();
+            self.admit();
             let (held, free) = self.pool.count();
             self.shared.metrics.note_read_buffers(self.index, held, free);
             if self.maintaining {
@@ -227,6 +232,7 @@ impl Worker {
         }
         let ticks = self.index == 0
             || self.lingering
+            || self.handshakes.is_busy()
             || self.pool.is_ample()
             || self.deadline.is_some()
             || (self.idle_timeout_secs > 0 && !self.conns.is_empty());
@@ -241,7 +247,7 @@ impl Worker {
     fn receive(&mut self) {
         while let Ok(message) = self.incoming.try_recv() {
             match message {
-                Message::Stream(stream, protocol) => self.open(stream, protocol),
+                Message::Stream(stream, terms) => self.open(stream, terms),
                 Message::News(index) => {
                     // Another client may have got the place meanwhile.
                     if let Some(conn) = self.conns.get_mut(index) {
@@ -286,14 +292,14 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, stream: Stream, protocol: Protocol) {
+    fn open(&mut self, stream: Stream, terms: Terms) {
         let entry = self.conns.vacant_entry();
         let index = entry.key();
         let session = match self.shared.options.login {
-            true => Session::guest(protocol),
-            false => Session::of(protocol),
+            true => Session::guest(terms.protocol),
+            false => Session::of(terms.protocol),
         };
-        let conn = entry.insert(Conn::new(stream, session, self.now.secs));
+        let conn = entry.insert(Conn::new(Link::new(stream, terms.tls), session, self.now.secs));
         self.by_descriptor.insert(conn.stream().as_raw_fd(), index);
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
@@ -339,11 +345,25 @@ impl Worker {
         if self.index == 0 && (ticked || self.maintaining) {
             self.maintain();
         }
+        if self.index == 0
+            && ticked
+            && let Some(certificates) = &self.handshakes.certificates
+        {
+            handshakes::refresh_if_changed(certificates, self.now.secs);
+        }
         if ticked {
             self.pool.trim();
         }
-        if ticked && (self.idle_timeout_secs > 0 || self.lingering) {
+        if ticked && (self.idle_timeout_secs > 0 || self.lingering || self.handshakes.is_busy()) {
             self.close_overdue();
+        }
+    }
+
+    /// Gives places for handshakes that are free to who waits for one.
+    fn admit(&mut self) {
+        while let Some(index) = self.handshakes.next() {
+            self.conns[index].admit();
+            self.queue(index);
         }
     }
 
@@ -366,6 +386,12 @@ impl Worker {
         for index in 0..self.conns.capacity() {
             let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { continue };
             let lingers = conn.is_lingering();
+            let started = conn.link().handshake_started();
+            if started.is_some_and(|at| self.handshakes.is_overdue(at, self.now.secs)) {
+                self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
+                self.close(index, &End::Overdue);
+                continue;
+            }
             if !conn.is_overdue(self.now.secs, self.idle_timeout_secs) {
                 self.lingering |= lingers;
                 continue;
@@ -401,6 +427,7 @@ impl Worker {
             asked: &mut self.asked,
             tickets: &mut self.tickets,
             pool: &mut self.pool,
+            handshakes: &mut self.handshakes,
             shared: &self.shared,
             control: &self.control,
             counters: self.shared.metrics.block(self.index),
@@ -473,7 +500,12 @@ impl Worker {
         self.asked.remove(&index);
         self.tickets.void(index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
-        conn.release(&mut self.pool);
+        if conn.link().is_in_handshake() {
+            self.handshakes.leave();
+        } else if conn.link().is_waiting() {
+            self.handshakes.forget(index);
+        }
+        conn.release(&mut self.pool, &mut self.handshakes);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);
         // The descriptor is free before its place is given to another client.
         drop(conn);

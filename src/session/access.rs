@@ -79,7 +79,8 @@ pub(super) fn of_line<'a>(request: &Request<'a>) -> (Need, &'a [u8]) {
         | Request::Lru(_)
         | Request::DebugTime(_)
         | Request::Conns
-        | Request::Watch(_) => (Need::Admin, b""),
+        | Request::Watch(_)
+        | Request::RefreshCertificates => (Need::Admin, b""),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::metrics::{Counter, Counters};
 use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
-use crate::session::{Output, Session, Step, Turn, Want, access, admin, control};
+use crate::session::{Output, Session, Step, Turn, Want, access, admin, certificates, control};
 use crate::store::{Direction, Kept, Key, Miss, NoSum, Sum};
 
 impl Session {
@@ -57,6 +57,7 @@ impl Session {
             Request::Crawler(request) => return self.crawler(request, noreply, out, turn),
             Request::Slabs(request) => control::slabs(request, turn),
             Request::Lru(request) => control::lru(request, turn),
+            Request::RefreshCertificates => return certificates::refresh(out, turn),
             Request::Conns => return self.begin_conns(),
             Request::Watch(words) => return self.watch(words, out, turn),
             Request::Quit => return self.end(Want::Close),

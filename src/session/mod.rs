@@ -27,6 +27,8 @@ mod batch;
 
 mod binary;
 
+mod certificates;
+
 mod conns;
 
 mod control;
@@ -81,6 +83,7 @@ use login::Login;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow, answer};
 
+pub use certificates::Certificates;
 pub use conns::Portion;
 pub use datagram::{Datagram, Next};
 pub use shared::{Options, Shared};

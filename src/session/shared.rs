@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::session::Tunables;
 use crate::session::prefixes::Prefixes;
+use crate::session::{Certificates, Tunables};
 use crate::store::Store;
 
 /// What sessions reach beside their own state.
@@ -29,6 +29,8 @@ pub struct Shared {
     pub tunables: Mutex<Tunables>,
     /// What `stats detail` shows.
     pub prefixes: Prefixes,
+    /// Of a server with TLS; filled by it.
+    pub certificates: Option<Arc<dyn Certificates>>,
 }
 
 impl Shared {
@@ -46,6 +48,7 @@ impl Shared {
             verbosity: AtomicU32::new(options.verbosity),
             tunables: Mutex::new(options.tunables.clone()),
             prefixes: Prefixes::new(options.prefix_delimiter, options.detail),
+            certificates: None,
             options,
         }
     }

@@ -81,6 +81,13 @@ pub enum Event<'a> {
         /// Of the connection.
         descriptor: i32,
     },
+    /// The TLS of a connection has failed.
+    ConnTlsError {
+        /// Of the connection.
+        descriptor: i32,
+        /// What is wrong, on one line.
+        message: &'a str,
+    },
     /// A page has left a slab class.
     SlabMove {
         /// The class that gave it.
@@ -140,7 +147,9 @@ impl Event<'_> {
             Event::ItemStore { .. } => Classes::MUTATIONS,
             Event::Deleted { .. } => Classes::DELETIONS,
             Event::Eviction { .. } => Classes::EVICTIONS,
-            Event::ConnNew { .. } | Event::ConnClose { .. } => Classes::CONNEVENTS,
+            Event::ConnNew { .. } | Event::ConnClose { .. } | Event::ConnTlsError { .. } => {
+                Classes::CONNEVENTS
+            }
             Event::SlabMove { .. } | Event::Sweep { .. } => Classes::SYSEVENTS,
         }
     }
@@ -180,6 +189,9 @@ impl Event<'_> {
                 into.write_all(b"type=conn_close ")?;
                 peer.write(into)?;
                 writeln!(into, " reason={} cfd={descriptor}", reason.word())
+            }
+            Event::ConnTlsError { descriptor, message } => {
+                writeln!(into, "type=conntlserr fd={descriptor} msg={message}")
             }
             Event::SlabMove { from, to } => {
                 writeln!(into, "type=slab_move src={from} dst={to} state=ok")
@@ -261,6 +273,10 @@ mod tests {
         check(
             &Event::ConnNew { peer, descriptor: 9 },
             "type=conn_new rip=127.0.0.1 rport=5 transport=tcp cfd=9",
+        );
+        check(
+            &Event::ConnTlsError { descriptor: 9, message: "bad record MAC" },
+            "type=conntlserr fd=9 msg=bad record MAC",
         );
         let peer = Peer { address: "unix", port: 0, transport: Transport::Local };
         check(

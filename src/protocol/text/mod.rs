@@ -206,9 +206,9 @@ fn admin<'a>(tokens: &Tokens<'a>, noreply: bool) -> Command<'a> {
             Some(mode) if b"graceful".starts_with(mode) => ShutdownMode::Graceful,
             Some(_) => ShutdownMode::Unknown,
         }),
-        // Fails aloud whatever it ends in (section 3).
+        // Answered whatever it ends in (section 3).
         b"refresh_certs" => {
-            return Command { request: refused(Reply::TlsNotEnabled), noreply: false };
+            return Command { request: Request::RefreshCertificates, noreply: false };
         }
         b"lru_crawler" => control::crawler(tokens),
         b"slabs" => control::slabs(tokens),
@@ -303,7 +303,7 @@ mod tests {
     fn noreply_section_3() {
         check_refused("foo bar noreply\r\n", Reply::Error, 0, true);
         check_refused("verbosity noreply\r\n", Reply::BadLine, 0, true);
-        check_refused("refresh_certs noreply\r\n", Reply::TlsNotEnabled, 0, false);
+        check("refresh_certs noreply\r\n", Request::RefreshCertificates, false);
         check_refused("incr noreply\r\n", Reply::BadLine, 0, false);
         check_refused("incr a noreply\r\n", Reply::BadDelta, 0, true);
         check_refused("touch noreply\r\n", Reply::BadLine, 0, false);

@@ -16,6 +16,7 @@ use socket2::{Domain, Socket, Type};
 use super::Udp;
 use crate::clock::Secs;
 use crate::limits::UDP_RECEIVE_BUF_BYTES;
+use crate::server::Terms;
 use crate::server::addresses::{self, Transport};
 use crate::server::{Options, StartError};
 use crate::session::Protocol;
@@ -92,7 +93,8 @@ impl Transport for Sockets {
         }
     }
 
-    fn bind(&self, address: SocketAddr, protocol: Protocol) -> io::Result<Bound> {
+    fn bind(&self, address: SocketAddr, terms: Terms) -> io::Result<Bound> {
+        let protocol = terms.protocol;
         let first = socket(address)?;
         first.bind(&address.into())?;
         first.set_reuse_port(true)?;
@@ -134,7 +136,7 @@ mod tests {
     use crate::server::{Listen, Port};
 
     fn udp(host: &str, port: Port) -> Options {
-        let listen = vec![Listen { host: host.to_owned(), port: None, protocol: None }];
+        let listen = vec![Listen { host: host.to_owned(), ..Listen::default() }];
         Options { listen, udp_port: port, ..options() }
     }
 

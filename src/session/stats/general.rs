@@ -41,6 +41,8 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     }
     into.add("malloc_fails", &0);
     watchers(into, turn);
+    certificates(into, turn);
+    add_all(into, &[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
     content(into, &totals, lru_maintainer);
 }
 
@@ -186,10 +188,26 @@ fn watchers(into: &mut dyn Sink, turn: &Turn<'_>) {
             ("log_watcher_skipped", totals.log_watcher_skipped),
             ("log_watcher_sent", totals.log_watcher_sent),
             ("log_watchers", totals.log_watchers),
-            ("unexpected_napi_ids", 0),
-            ("round_robin_fallback", 0),
         ],
     );
+}
+
+fn certificates(into: &mut dyn Sink, turn: &Turn<'_>) {
+    let Some(certificates) = &turn.shared.certificates else { return };
+    let total = |counter| turn.shared.metrics.total(counter);
+    if certificates.has_session_cache() {
+        into.add("ssl_new_sessions", &total(Counter::SslNewSessions));
+    }
+    add_all(
+        into,
+        &[
+            ("ssl_handshake_errors", total(Counter::SslHandshakeErrors)),
+            ("ssl_proto_errors", total(Counter::SslProtoErrors)),
+        ],
+    );
+    let refreshed_at = certificates.refreshed_at();
+    let since = turn.now.secs.0.saturating_sub(refreshed_at.0);
+    into.add("time_since_server_cert_refresh", &since);
 }
 
 fn content(into: &mut dyn Sink, totals: &Totals, lru_maintainer: bool) {

@@ -120,6 +120,6 @@ fn add_class(into: &mut dyn Sink, prefix: &str, class: &Class, lines: &[(&str, u
     }
 }
 
-fn yes_no(is: bool) -> &'static str {
+pub(super) fn yes_no(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Sink, yes_no};
-use crate::session::{Options, Tunables, Turn};
+use crate::session::{Options, Tunables, Turn, certificates};
 
 pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     let shared = turn.shared;
@@ -40,7 +40,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("track_sizes", &yes_no(shared.store.tracks_sizes()));
     into.add("inline_ascii_response", &"no");
     into.add("slab_automove_freeratio", &format_args!("{:.3}", tunables.slab_automove_freeratio));
-    into.add("ssl_enabled", &"no");
+    certificates::settings(into, shared);
     into.add("num_napi_ids", &tunables.num_napi_ids);
     into.add("memory_file", &"(null)");
     into.add("client_flags_size", &size_of::<u32>());

@@ -1,0 +1,375 @@
+//! A stream with or without TLS: what a connection reads from and writes to.
+//!
+//! Without, a read goes into the buffer or the item that it is for, and a write takes the answers from
+//! where they lie. With TLS a read brings cipher bytes into the worker's scratch and plain ones into the
+//! buffer; answers are encrypted there, as many at once as `-o ssl_wbuf_size` says, and what the kernel does
+//! not take of the records stays with the connection. Either way a go is one read and one write.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IoSliceMut, Read, Write};
+
+use arrayvec::ArrayVec;
+use mio::{Interest, Registry, Token};
+
+use super::handshakes::{Handshakes, Records};
+use super::stream::Stream;
+use crate::clock::Secs;
+use crate::limits::{IO_SLICES_MAX, VALUE_BYTES_PER_GO};
+use crate::session::Output;
+use crate::tls::{Failure, Layer, Mode, Opened};
+
+/// A connected socket and what is between it and the session.
+#[derive(Debug)]
+pub(super) struct Link {
+    stream: Stream,
+    tls: Tls,
+}
+
+#[derive(Debug)]
+enum Tls {
+    /// There is none.
+    Off,
+    /// Nothing has come yet.
+    Fresh(Mode),
+    /// Something has, and others are to have their handshakes first.
+    Waiting(Mode),
+    /// It has a place, and nothing has been read yet.
+    Admitted(Mode),
+    /// Its handshake is in flight or done.
+    On(Records),
+}
+
+/// How far a write got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    Done,
+    /// The kernel takes no more.
+    Blocked,
+    /// It would take more, but others are to have their turn.
+    Paused,
+}
+
+/// What a read of records has brought.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// Nothing, and there is no more.
+    Nothing,
+    /// Cipher bytes.
+    Some {
+        /// Plain bytes that they were.
+        plain: usize,
+        /// The kernel may have more, or the end has come and is told by the next read.
+        more: bool,
+        /// The handshake has just been done.
+        opened: Option<Opened>,
+    },
+    /// The end of input; true: amid the handshake.
+    End(bool),
+}
+
+/// Why records cannot be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The socket has failed.
+    Io(io::Error),
+    /// The client does not keep to TLS; true: in the handshake.
+    Tls(Failure, bool),
+    /// There is no room for what is to be held back.
+    Overfull,
+}
+
+/// Bytes that were written and were offered, of a write that is over.
+struct Written {
+    plain: usize,
+    flush: Flush,
+}
+
+impl Link {
+    /// `mode`: the listener is one with TLS.
+    pub(super) fn new(stream: Stream, mode: Option<Mode>) -> Link {
+        Link { stream, tls: mode.map_or(Tls::Off, Tls::Fresh) }
+    }
+
+    /// The socket.
+    pub(super) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Reports its events under `token`, once and for all.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(&mut self.stream, token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Whether its bytes are records.
+    pub(super) fn is_tls(&self) -> bool {
+        !matches!(self.tls, Tls::Off)
+    }
+
+    /// Whether it has a place among the handshakes in flight.
+    pub(super) fn is_in_handshake(&self) -> bool {
+        match &self.tls {
+            Tls::Admitted(_) => true,
+            Tls::On(layer) => !layer.is_open(),
+            _ => false,
+        }
+    }
+
+    /// Whether it waits for such a place.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.tls, Tls::Waiting(_))
+    }
+
+    /// Gives it the place that it waits for.
+    pub(super) fn admit(&mut self) {
+        if let Tls::Waiting(mode) = self.tls {
+            self.tls = Tls::Admitted(mode);
+        }
+    }
+
+    /// When its handshake began, while that is not done.
+    pub(super) fn handshake_started(&self) -> Option<Secs> {
+        match &self.tls {
+            Tls::On(layer) if !layer.is_open() => Some(layer.started()),
+            _ => None,
+        }
+    }
+
+    /// The names in the client's verified certificate; empty without one.
+    pub(super) fn peer_names(&self) -> Vec<String> {
+        match &self.tls {
+            Tls::On(layer) => layer.peer_names(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether records wait to be written.
+    pub(super) fn has_unsent(&self) -> bool {
+        matches!(&self.tls, Tls::On(layer) if !layer.unsent().is_empty())
+    }
+
+    /// Reads once, as it comes; only without TLS, or for bytes that are thrown away.
+    pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(into)
+    }
+
+    /// Reads into `value` and, when that is filled, on into `input`. Answers how many bytes were
+    /// offered to the kernel, how many of them belong to the value, and what the kernel said. Only
+    /// without TLS.
+    pub(super) fn read_value(
+        &mut self,
+        mut value: ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>,
+        input: &mut [u8],
+    ) -> (usize, usize, io::Result<usize>) {
+        let mut slices: ArrayVec<IoSliceMut<'_>, { IO_SLICES_MAX + 1 }> = ArrayVec::new();
+        let mut room = VALUE_BYTES_PER_GO;
+        for slice in &mut value {
+            let part = slice.len().min(room);
+            room -= part;
+            slices.push(IoSliceMut::new(&mut slice[..part]));
+        }
+        let value_len = VALUE_BYTES_PER_GO - room;
+        let input_len = input.len().min(room);
+        slices.push(IoSliceMut::new(&mut input[..input_len]));
+        let result = self.stream.read_vectored(&mut slices);
+        (value_len + input_len, value_len, result)
+    }
+
+    /// Reads records once, the plain bytes to the front of `into`. Answers of the handshake, and alerts
+    /// about a failure, are written as far as the kernel takes them. `index` is the connection's place.
+    pub(super) fn read_records(
+        &mut self,
+        into: &mut [u8],
+        index: usize,
+        now: Secs,
+        shared: &mut Handshakes,
+    ) -> Result<Heard, ReadError> {
+        if !self.begin(index, now, shared)? {
+            return Ok(Heard::Nothing);
+        }
+        let Tls::On(layer) = &mut self.tls else { unreachable!("it has just begun") };
+        let was_open = layer.is_open();
+        if layer.is_ended() {
+            return Ok(Heard::End(false));
+        }
+        let scratch = &mut shared.scratch;
+        scratch.clear();
+        let space = layer.space(scratch, into.len());
+        if space.is_empty() {
+            return Err(ReadError::Overfull);
+        }
+        let offered = space.len();
+        let count = match self.stream.read(space) {
+            Ok(0) => return Ok(Heard::End(!was_open && layer.has_heard())),
+            Ok(count) => count,
+            Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Heard::Nothing),
+            Err(err) if err.kind() == ErrorKind::Interrupted => {
+                return Ok(Heard::Some { plain: 0, more: true, opened: None });
+            }
+            Err(err) => return Err(ReadError::Io(err)),
+        };
+        let result = layer.take(scratch, count, into);
+        if !scratch.outgoing().is_empty() {
+            let sent = write_once(&mut self.stream, scratch.outgoing()).map_err(ReadError::Io)?;
+            layer.keep_unsent(scratch, sent);
+        }
+        let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
+        if taken.opened.is_some() {
+            shared.leave();
+        }
+        let more = count == offered || layer.is_ended();
+        Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
+    }
+
+    /// Makes sure that there is a handshake, in flight or done; false: it has to wait.
+    fn begin(
+        &mut self,
+        index: usize,
+        now: Secs,
+        shared: &mut Handshakes,
+    ) -> Result<bool, ReadError> {
+        let mode = match self.tls {
+            Tls::On(_) => return Ok(true),
+            Tls::Off | Tls::Waiting(_) => return Ok(false),
+            Tls::Fresh(mode) if shared.enter(index) => mode,
+            Tls::Fresh(mode) => {
+                self.tls = Tls::Waiting(mode);
+                return Ok(false);
+            }
+            Tls::Admitted(mode) => mode,
+        };
+        self.tls = Tls::Admitted(mode);
+        let certificates = shared.certificates.as_ref().expect("a listener with TLS has some");
+        let layer =
+            Layer::new(certificates, mode, now).map_err(|failure| ReadError::Tls(failure, true))?;
+        self.tls = Tls::On(Box::new(layer));
+        Ok(true)
+    }
+
+    /// Writes what there is of `output`; `note` is told how many bytes of it have gone, each time.
+    pub(super) fn write(
+        &mut self,
+        output: &mut Output,
+        shared: &mut Handshakes,
+        mut note: impl FnMut(usize),
+    ) -> io::Result<Flush> {
+        let mut total = 0;
+        loop {
+            let Written { plain, flush } = match &self.tls {
+                Tls::Off => write_plain(&mut self.stream, output)?,
+                _ => self.write_records(output, shared)?,
+            };
+            note(plain);
+            total += plain;
+            match flush {
+                Flush::Paused if total < VALUE_BYTES_PER_GO => {}
+                flush => return Ok(flush),
+            }
+        }
+    }
+
+    /// Writes once: records that were not taken, else as much of `output` as is encrypted at once.
+    fn write_records(
+        &mut self,
+        output: &mut Output,
+        shared: &mut Handshakes,
+    ) -> io::Result<Written> {
+        let Tls::On(layer) = &mut self.tls else {
+            return Ok(Written { plain: 0, flush: Flush::Done });
+        };
+        let mut plain = 0;
+        let (offered, sent) = if layer.unsent().is_empty() {
+            let Handshakes { scratch, gathered, write_bytes, .. } = shared;
+            scratch.clear();
+            let chunk = front(output, gathered, *write_bytes);
+            plain = chunk.len();
+            layer.encrypt(chunk, scratch).map_err(io::Error::other)?;
+            output.advance(plain);
+            let offered = scratch.outgoing().len();
+            let sent = write_once(&mut self.stream, scratch.outgoing())?;
+            layer.keep_unsent(scratch, sent);
+            (offered, sent)
+        } else {
+            let offered = layer.unsent().len();
+            let sent = write_once(&mut self.stream, layer.unsent())?;
+            layer.note_sent(sent);
+            (offered, sent)
+        };
+        let flush = match output.is_empty() {
+            _ if sent < offered => Flush::Blocked,
+            true => Flush::Done,
+            false => Flush::Paused,
+        };
+        Ok(Written { plain, flush })
+    }
+
+    /// Tells the client that nothing more comes, as far as TLS has a word for it and the kernel takes it.
+    pub(super) fn close(&mut self, shared: &mut Handshakes) {
+        if let Tls::On(layer) = &mut self.tls
+            && layer.unsent().is_empty()
+        {
+            let scratch = &mut shared.scratch;
+            scratch.clear();
+            layer.close(scratch);
+            if !scratch.outgoing().is_empty() {
+                let _gone = self.stream.write(scratch.outgoing());
+                scratch.clear();
+            }
+        }
+    }
+
+    /// Tells the client that nothing more comes.
+    pub(super) fn shutdown(&mut self, shared: &mut Handshakes) -> io::Result<()> {
+        self.close(shared);
+        self.stream.shutdown_write()
+    }
+}
+
+/// Writes `output` once, from where it lies.
+fn write_plain(stream: &mut Stream, output: &mut Output) -> io::Result<Written> {
+    let (offered, sent) = match output.plain() {
+        Some(bytes) => (bytes.len(), write_once(stream, bytes)?),
+        None => {
+            let slices = output.slices(VALUE_BYTES_PER_GO);
+            let offered = slices.iter().map(|slice| slice.len()).sum();
+            (offered, taken(|| stream.write_vectored(&slices))?)
+        }
+    };
+    output.advance(sent);
+    let flush = match output.is_empty() {
+        true => Flush::Done,
+        false if sent < offered => Flush::Blocked,
+        false => Flush::Paused,
+    };
+    Ok(Written { plain: sent, flush })
+}
+
+/// How many of `bytes`, which are some, the kernel takes; 0: none now.
+fn write_once(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
+    taken(|| stream.write(bytes))
+}
+
+/// How many bytes `write`, which has some, hands to the kernel; 0: none now.
+fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        return match write() {
+            Ok(0) => Err(ErrorKind::WriteZero.into()),
+            Err(err) if err.kind() == ErrorKind::WouldBlock => Ok(0),
+            Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+            other => other,
+        };
+    }
+}
+
+/// The first bytes of `output`, at most `bytes_max`: where they lie if they lie together, else in
+/// `gathered`.
+fn front<'a>(output: &'a Output, gathered: &'a mut Vec<u8>, bytes_max: usize) -> &'a [u8] {
+    if let Some(bytes) = output.plain() {
+        return &bytes[..bytes.len().min(bytes_max)];
+    }
+    gathered.clear();
+    for slice in output.slices(bytes_max) {
+        let room = bytes_max - gathered.len();
+        gathered.extend_from_slice(&slice[..slice.len().min(room)]);
+    }
+    gathered
+}
