@@ -81,6 +81,8 @@ fn serve(given: &Given) -> Result<(), StartError> {
     let clock = Arc::new(Clock::start());
     let hub = Hub::new(&watch, Arc::clone(&clock));
     let store = Store::with_hub(&store, hub).map_err(|error| plain(error.0))?;
+    // Freeing it would wipe all of its reserved memory, most of it for the first time.
+    std::mem::forget(Arc::clone(&store));
     let metrics = Arc::new(Metrics::new(server.threads + 1));
     server::run(&server, Shared::new(store, metrics, clock, session), gate)
 }
