@@ -30,6 +30,8 @@ pub mod session;
 
 pub mod server;
 
+pub mod passwd;
+
 pub mod config;
 
 pub mod cli;

@@ -26,6 +26,9 @@ static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()) {
         Ok(Invocation::Print(text)) => print(&text),
+        Ok(Invocation::Passwd(task)) => {
+            task.carry_out().map_err(plain).and_then(|line| print(&line))
+        }
         Ok(Invocation::Serve(given)) => serve(&given),
         Err(error) => Err(error.into()),
     };

@@ -10,6 +10,8 @@
 //! wipes it, and shows nothing of it as text.
 #![forbid(unsafe_code)]
 
+mod entry;
+
 mod gate;
 
 mod guard;
@@ -31,9 +33,12 @@ mod users;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use entry::{NoEntry, Written, entry, with_entry};
 pub use gate::{Ask, Attempt, Gate, Judgement, Options, UserFile, Verdict};
 pub use guard::Origin;
 pub use rights::{Need, Rights};
 pub use sasl::Exchange;
-pub use scram::{Hash, Keys};
+pub use scram::Hash;
+#[cfg(test)]
+use scram::Keys;
 pub use users::User;

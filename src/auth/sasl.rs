@@ -21,7 +21,11 @@ use super::users::Users;
 /// What this server offers, for the users of one reading of the file.
 pub(super) struct Offered {
     config: Arc<SASLConfig>,
-    mechanisms: String,
+    /// Those that a client may begin.
+    known: Vec<&'static str>,
+    /// Those that everybody can use: a client takes the strongest of what it is told, and who has no
+    /// keys for that could not get in.
+    told: String,
 }
 
 /// An exchange that is under way.
@@ -62,20 +66,24 @@ impl Offered {
             .with_default_mechanisms()
             .with_callback(callback)
             .expect("there are mechanisms");
-        let scram = Hash::ALL.into_iter().filter(|hash| users.has_scram(*hash));
-        let names: Vec<_> = scram.map(Hash::mechanism).chain(["PLAIN"]).collect();
-        Offered { config, mechanisms: names.join(" ") }
+        let names = |is_offered: &dyn Fn(Hash) -> bool| -> Vec<_> {
+            let scram = Hash::ALL.into_iter().filter(|hash| is_offered(*hash));
+            scram.map(Hash::mechanism).chain(["PLAIN"]).collect()
+        };
+        let known = names(&|hash| users.has_scram(hash));
+        let told = names(&|hash| users.all_have_scram(hash)).join(" ");
+        Offered { config, known, told }
     }
 
-    /// The names of the mechanisms, the strongest first, with spaces between them.
+    /// The names of mechanisms, the strongest first, with spaces between them.
     pub(super) fn mechanisms(&self) -> &str {
-        &self.mechanisms
+        &self.told
     }
 
     /// Begins an exchange; None: there is no such mechanism.
     pub(super) fn begin(&self, mechanism: &[u8]) -> Option<Exchange> {
         let name = Mechname::parse(mechanism).ok()?;
-        if !self.mechanisms.split(' ').any(|offered| offered == name.as_str()) {
+        if !self.known.contains(&name.as_str()) {
             return None;
         }
         let server = SASLServer::<Claimed>::new(Arc::clone(&self.config));

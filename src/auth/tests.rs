@@ -177,6 +177,9 @@ fn mechanisms() {
             format!("foo:{}", Keys::derive(Hash::Sha256, b"x", b"salt", SCRAM_ITERATIONS)),
             "SCRAM-SHA-256 PLAIN",
         ),
+        ("foo:bar\ncert:$cert\n".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN"),
+        // Who has no keys for SCRAM must not be led to try it.
+        (format!("foo:bar\nfox:{}\n", argon2("bar")), "PLAIN"),
     ] {
         let file = TempFile::with(&file);
         let mut gate = Gate::open(options(&file.0)).unwrap();
@@ -248,6 +251,25 @@ fn scram_with_any_secret_that_allows_it() {
             assert_eq!(ask("foo", "bab"), (2, None));
             assert_eq!(ask("fox", "bar"), (2, None));
         }
+    }
+}
+
+#[test]
+fn scram_though_not_everybody_can() {
+    let file = TempFile::with(&format!("foo:bar\nfox:{}\n", argon2("bar")));
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    let mut ask = |name| converse(&mut gate, "SCRAM-SHA-256", Credentials(name, "bar"), |_| {});
+    assert_eq!(ask("foo"), (2, Some("foo".to_owned())));
+    assert_eq!(ask("fox"), (2, None));
+}
+
+#[test]
+fn lines_that_are_made_let_in() {
+    for written in [Written::Argon2id, Written::Scram(Hash::Sha256), Written::Scram(Hash::Sha512)] {
+        let line = entry("foo", "b:r \u{ff21}", written, Some("read,prefix=a:")).unwrap();
+        check(&line, token("foo b:r \u{ff21}"), Some("foo"));
+        check(&line, plain("\0foo\0b:r A"), Some("foo"));
+        check(&line, token("foo bar"), None);
     }
 }
 

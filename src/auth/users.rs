@@ -82,7 +82,14 @@ impl Users {
         self.entries.is_empty()
     }
 
-    /// Whether somebody can prove a password by SCRAM with this hash.
+    /// Whether everybody who has a password can prove it by SCRAM with this hash.
+    pub(super) fn all_have_scram(&self, hash: Hash) -> bool {
+        let by_password = |entry: &&Entry| !matches!(entry.secret, Secret::Certificate);
+        self.has_scram(hash)
+            && self.entries.iter().filter(by_password).all(|entry| entry.scram(hash).is_some())
+    }
+
+    /// Whether somebody can.
     pub(super) fn has_scram(&self, hash: Hash) -> bool {
         self.entries.iter().any(|entry| entry.scram(hash).is_some())
     }

@@ -8,6 +8,7 @@
 pub mod extended;
 pub mod flags;
 pub mod number;
+mod passwd;
 pub mod suboptions;
 pub mod tls;
 pub mod tuning;
@@ -29,6 +30,8 @@ use number::Number;
 pub enum Invocation {
     /// Print this on standard output and exit with 0.
     Print(String),
+    /// Make a line of a user file.
+    Passwd(crate::passwd::Task),
     /// Serve.
     Serve(Box<Given>),
 }
@@ -185,6 +188,9 @@ impl Default for Given {
 /// Reads a command line, whose first element is the program.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, UsageError> {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == passwd::WORD) {
+        return passwd::parse(args.into_iter().skip(2));
+    }
     let program = args.first().map(Path::new).and_then(Path::file_name).unwrap_or_default();
     let program = program.to_string_lossy().into_owned();
     let matches = flags::command().try_get_matches_from(args).map_err(|e| not_understood(&e))?;

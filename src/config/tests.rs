@@ -15,7 +15,7 @@ fn configure(line: &str, environment: &Environment) -> Result<Config, UsageError
     let words = std::iter::once("nuthatch").chain(line.split_whitespace());
     match crate::cli::parse(words.map(OsString::from))? {
         Invocation::Serve(given) => Config::new(&given, environment),
-        Invocation::Print(text) => panic!("{line}: {text}"),
+        other => panic!("{line}: {other:?}"),
     }
 }
 

@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("tls", &["limits", "clock"]),
     ("session", &["protocol", "store", "auth", "watch", "buf", "limits", "clock", "metrics"]),
     ("server", &["session", "tls", "auth", "watch", "buf", "limits", "clock", "metrics"]),
-    ("cli", &["auth", "limits"]),
+    ("passwd", &["auth"]),
+    ("cli", &["passwd", "auth", "limits"]),
     (
         "config",
         &[

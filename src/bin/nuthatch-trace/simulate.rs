@@ -42,7 +42,9 @@ pub fn options(memory_mb: u64, arguments: &[OsString]) -> Result<Options, String
     let parsed = cli::parse(words.into_iter().chain(arguments.iter().cloned()));
     let given = match parsed.map_err(|error| error.message)? {
         Invocation::Serve(given) => given,
-        Invocation::Print(_) => return Err("options that make the daemon print and end".into()),
+        Invocation::Print(_) | Invocation::Passwd(_) => {
+            return Err("options that make the daemon print and end".into());
+        }
     };
     let environment = Environment { cpus: THREADS, ..Environment::default() };
     Ok(Config::new(&given, &environment).map_err(|error| error.message)?.store)
