@@ -1,6 +1,7 @@
 //! From command lines to what the modules get; and `docs/options.md` against the tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::*;
 use crate::cli::Invocation;
@@ -308,4 +309,101 @@ fn the_document_and_the_tables_agree() {
         check_row(name, None, *state);
     }
     assert!(rows.is_empty(), "rows of no option: {:?}", rows.keys());
+}
+
+#[test]
+fn logins() {
+    let login = |line: &str| {
+        let config = check(line);
+        assert_eq!(config.server.login, config.session.login, "{line}");
+        (config.session.login, config.session.sasl, config.server.protocol)
+    };
+    let (auto, ascii, binary) =
+        (session::Protocol::Auto, session::Protocol::Ascii, session::Protocol::Binary);
+    assert_eq!(login(""), (false, false, auto));
+    assert_eq!(login("-S"), (true, true, binary));
+    assert_eq!(login("-S -B binary -o user_file=/f"), (true, true, binary));
+    assert_eq!(login("-Y /f"), (true, false, ascii));
+    assert_eq!(login("-Y /f -B ascii -U 0"), (true, false, ascii));
+    assert_eq!(login("-o user_file=/f"), (true, true, auto));
+    assert_eq!(login("-o user_file=/f -B ascii"), (true, true, ascii));
+    assert_eq!(login("-Y /f -U 5 -s /run/sock"), (true, false, ascii));
+    assert_eq!(check("-Y /f").session.auth_file.as_deref(), Some("/f"));
+    let auth = |line: &str| check(line).auth.expect(line);
+    assert_eq!(auth("-Y /f").file, Some(auth::UserFile::Users("/f".into())));
+    assert_eq!(auth("-S -o user_file=/f,login_delay=5").delay, Duration::from_millis(5));
+    assert_eq!(auth("-S").file, None);
+    assert!(check("-S").process.keep_to_itself && !check("-S -r").process.keep_to_itself);
+}
+
+#[test]
+fn logins_that_do_not_go_together_section_2() {
+    for (line, message) in [
+        ("-S -B ascii", "ERROR: You cannot allow the ASCII protocol while using SASL."),
+        ("-S -B auto", "ERROR: You cannot allow the ASCII protocol while using SASL."),
+        ("-S -U 5", "ERROR: Cannot enable UDP while using binary SASL authentication."),
+        (
+            "-Y /f -B binary",
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ),
+        (
+            "-Y /f -B auto",
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ),
+        (
+            "-Y /f -S",
+            "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.",
+        ),
+        ("-Y /f -U 5", "Cannot use UDP with ascii authentication enabled (-U 0 to disable)"),
+        ("-Y /f -o user_file=/g", "-Y and -o user_file: there can be one file of users"),
+        ("-U 5 -o user_file=/g", "-U and -o user_file: nobody can log in over UDP"),
+    ] {
+        check_refused(line, message, 64);
+    }
+}
+
+#[test]
+fn listeners_of_who_has_to_log_in_section_4() {
+    let protocols = |line: &str| -> Vec<_> {
+        check(line).server.listen.iter().map(|listen| listen.protocol).collect()
+    };
+    let [ascii, binary, auto] =
+        [session::Protocol::Ascii, session::Protocol::Binary, session::Protocol::Auto].map(Some);
+    assert_eq!(protocols("-Y /f -l h,proto[ascii]:h,proto[neg]:h"), [None, ascii, ascii]);
+    assert_eq!(protocols("-S -l proto[binary]:h,proto[neg]:h"), [binary, binary]);
+    assert_eq!(protocols("-o user_file=/f -l proto[binary]:h,proto[neg]:h"), [binary, auto]);
+    check_refused(
+        "-Y /f -l proto[binary]:h",
+        "Cannot use binary protocol when ascii authentication enabled\n\
+         failed to listen on one of interface(s) proto[binary]:h",
+        71,
+    );
+    check_refused(
+        "-S -l proto[ascii]:h",
+        "Cannot use ascii protocol when SASL is enabled\n\
+         failed to listen on one of interface(s) proto[ascii]:h",
+        71,
+    );
+    let warnings = check("-Y /f -l proto[neg]:h").warnings;
+    assert_eq!(warnings, ["proto[negotiating] of h is Ascii only"]);
+}
+
+#[test]
+fn what_sasl_takes_from_the_environment_section_5() {
+    let set = Environment {
+        sasl_passwords: Some("/pw".into()),
+        sasl_configuration: true,
+        ..environment()
+    };
+    let config = configure("-S", &set).expect("fine");
+    let file = config.auth.and_then(|auth| auth.file);
+    assert_eq!(file, Some(auth::UserFile::Passwords("/pw".into())));
+    assert_eq!(config.warnings, ["SASL_CONF_PATH is not used (see docs/security.md)"]);
+    let config = configure("-S -o user_file=/f", &set).expect("fine");
+    let file = config.auth.and_then(|auth| auth.file);
+    assert_eq!(file, Some(auth::UserFile::Users("/f".into())));
+    assert!(config.warnings[1].starts_with("MEMCACHED_SASL_PWDB is not used"));
+    assert_eq!(configure("", &set).expect("fine").auth, None);
+    let alone = check("-S").warnings;
+    assert_eq!(alone, ["-S without -o user_file or MEMCACHED_SASL_PWDB: nobody can log in"]);
 }

@@ -16,10 +16,14 @@ use nix::unistd::Pid;
 
 use super::listener::Listener;
 use super::{Options, os_text, udp};
+use crate::tls::Mode;
 
 /// What is to be told, and where.
+#[derive(Default)]
 pub(super) struct Announcement {
     names: Vec<String>,
+    /// What there is to say of addresses that other machines can reach.
+    risks: Vec<String>,
     addresses: Vec<SocketAddr>,
     udp_addresses: Vec<SocketAddr>,
     port_file: Option<PathBuf>,
@@ -38,6 +42,7 @@ impl Announcement {
         let udp_names = udp_addresses.iter().map(|address| format!("{address} (UDP)"));
         Announcement {
             names: listeners.iter().map(Listener::to_string).chain(udp_names).collect(),
+            risks: risks(options, listeners),
             addresses: listeners.iter().filter_map(Listener::address).collect(),
             udp_addresses,
             port_file: options.port_file.clone().filter(|_| options.unix_socket.is_none()),
@@ -82,9 +87,9 @@ impl Announcement {
         let names = self.names.join(", ");
         let mut all = self.addresses.iter().chain(&self.udp_addresses);
         let open = all.find(|address| !address.ip().is_loopback());
-        if let Some(address) = open {
+        if open.is_some() {
             log::info!("listening on {names}");
-            log::warn!("{address} can be reached from other machines, without authentication");
+            self.risks.iter().for_each(|risk| log::warn!("{risk}"));
         } else if self.addresses.is_empty() {
             log::info!("listening on {names}");
         } else {
@@ -93,6 +98,30 @@ impl Announcement {
             );
         }
     }
+}
+
+/// Says of each TCP address that other machines can reach what they can do there.
+fn risks(options: &Options, listeners: &[Listener]) -> Vec<String> {
+    let open = listeners.iter().filter_map(|listener| {
+        let address = listener.address().filter(|address| !address.ip().is_loopback())?;
+        Some((address, listener.terms().tls))
+    });
+    let risk = |(address, tls): (SocketAddr, Option<Mode>)| {
+        let certificates = options.certificates.as_ref();
+        let asks = tls.zip(certificates).is_some_and(|(mode, them)| them.require_client(mode));
+        match (options.login || asks, tls) {
+            (false, _) => Some(format!(
+                "{address} can be reached from other machines: whoever connects can read, change and \
+                 remove everything. -S, -Y, -o user_file or certificates of clients keep them out"
+            )),
+            (true, None) => Some(format!(
+                "{address} can be reached from other machines: passwords and values go there in the \
+                 clear. -Z encrypts them"
+            )),
+            (true, Some(_)) => None,
+        }
+    };
+    open.filter_map(risk).collect()
 }
 
 fn port_lines(transport: &str, addresses: &[SocketAddr]) -> String {
@@ -150,12 +179,9 @@ mod tests {
         let dir = TempDir::new();
         let path = dir.path().join("pid");
         let announcement = Announcement {
-            names: Vec::new(),
-            addresses: Vec::new(),
-            udp_addresses: Vec::new(),
-            port_file: None,
             pid_file: Some(path.clone()),
             remove_pid_file: true,
+            ..Announcement::default()
         };
         announcement.publish();
         let own = fs::read_to_string(&path).expect("written");

@@ -68,6 +68,8 @@ pub struct Options {
     pub unix_socket: Option<PathBuf>,
     /// `-a`: permission bits of the socket file.
     pub unix_mask: u32,
+    /// Clients have to log in ([`crate::session::Options::login`]).
+    pub login: bool,
     /// `-B`
     pub protocol: Protocol,
     /// `-b`: connections that the kernel may hold before they are accepted.

@@ -84,6 +84,15 @@ impl Certificates {
         })
     }
 
+    /// Whether clients of a listener in `mode` must show a good certificate.
+    pub fn require_client(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Default => matches!(self.options.verify, Verify::Require | Verify::Once),
+            Mode::NoPeer => false,
+            Mode::Peer => true,
+        }
+    }
+
     /// Reads the files anew; new connections are served with what they hold. `Err`: nothing has changed.
     pub fn refresh(&self, now: Secs) -> Result<(), LoadError> {
         let mut watched = self.watched.lock();
