@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::guard::{Guard, Origin};
 use super::line::{self, BadLine, Format};
 use super::sasl::{Claim, Exchange, Offered, Outcome};
+use super::scrub::scrub;
 use super::secret::Ring;
 use super::source::{Change, Source};
 use super::users::{Remembered, User, Users};
@@ -116,7 +117,9 @@ impl Gate {
             remembered: Remembered::new(),
             guard: Guard::new(options.delay),
         };
-        match gate.read() {
+        let read = gate.read();
+        scrub();
+        match read {
             Err(complaint) if format == Format::Users => Err(complaint),
             Err(complaint) => {
                 log::warn!("{complaint}");
@@ -131,7 +134,9 @@ impl Gate {
     pub fn reload(&mut self) {
         let Some(source) = &self.source else { return };
         let name = source.name().to_string();
-        match self.read() {
+        let read = self.read();
+        scrub();
+        match read {
             Ok(()) => log::info!("read {name} again"),
             Err(complaint) => log::error!("{complaint}; the users stay as they were"),
         }
@@ -158,6 +163,7 @@ impl Gate {
             return Judgement { verdict: Verdict::Refused, at: self.guard.turned_away(now) };
         }
         let verdict = self.verdict(attempt.ask);
+        scrub();
         let is_failure = is_guess && matches!(verdict, Verdict::Refused);
         let at = if is_failure { self.guard.failed(from, now) } else { now };
         Judgement { verdict, at }

@@ -24,6 +24,8 @@ mod sasl;
 
 mod scram;
 
+mod scrub;
+
 mod secret;
 
 mod source;

@@ -109,6 +109,7 @@ pub struct Launch {
     socket: Socket,
     open_files: Option<u64>,
     is_loopback_forced: bool,
+    environment: Vec<(String, String)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +132,14 @@ impl Launch {
             socket: Socket::Tcp,
             open_files: None,
             is_loopback_forced: true,
+            environment: Vec::new(),
         }
+    }
+
+    /// With a variable in its environment.
+    pub fn env(mut self, name: &str, value: &str) -> Launch {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// On a Unix socket instead.
@@ -171,7 +179,7 @@ impl Launch {
             args.extend(["-u".to_owned(), "root".to_owned()]);
         }
         let mut command = command(&self.program.path, self.open_files);
-        command.args(&args).env("MEMCACHED_PORT_FILENAME", &port_file);
+        command.args(&args).env("MEMCACHED_PORT_FILENAME", &port_file).envs(self.environment);
         let log = dir.path("stderr");
         let file = File::create(&log).expect("scratch file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);

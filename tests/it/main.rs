@@ -44,6 +44,8 @@ mod dump;
 
 mod process;
 
+mod login;
+
 mod udp;
 
 mod rust_client;
