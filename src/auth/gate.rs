@@ -26,6 +26,8 @@ pub struct Options {
     pub file: Option<UserFile>,
     /// Clients may log in by SASL: its mechanisms are prepared.
     pub sasl: bool,
+    /// Those that may be used, as [`super::mechanism`] names them; None: all.
+    pub mechanisms: Option<Vec<&'static str>>,
     /// Of this machine.
     pub hostname: String,
     /// What an address's failures beyond the first few cost, each.
@@ -71,7 +73,7 @@ pub enum Verdict {
     Granted(Arc<User>, Vec<u8>),
     /// The exchange goes on with this challenge.
     Challenge(Box<Exchange>, Vec<u8>),
-    /// The mechanisms, strongest first, with spaces between them.
+    /// The mechanisms, strongest first, with a space behind each.
     Mechanisms(String),
     /// Not known.
     Refused,
@@ -89,6 +91,7 @@ pub struct Judgement {
 /// Judges attempts.
 pub struct Gate {
     sasl: bool,
+    mechanisms: Option<Vec<&'static str>>,
     format: Format,
     source: Option<Source>,
     ring: Arc<Ring>,
@@ -111,7 +114,8 @@ impl Gate {
             sasl: options.sasl,
             format,
             source: path.map(Source::new),
-            offered: Offered::new(&users, &ring),
+            offered: Offered::new(&users, &ring, None),
+            mechanisms: options.mechanisms,
             ring,
             users,
             remembered: Remembered::new(),
@@ -215,8 +219,15 @@ impl Gate {
         }
     }
 
+    fn offer(&mut self) {
+        self.offered = Offered::new(&self.users, &self.ring, self.mechanisms.as_deref());
+    }
+
     fn read(&mut self) -> Result<(), String> {
-        let Some(source) = &mut self.source else { return Ok(()) };
+        let Some(source) = &mut self.source else {
+            self.offer();
+            return Ok(());
+        };
         let text = source.read().map_err(|error| {
             format!("Could not open authfile [{}] for reading, error {error}", source.name())
         })?;
@@ -238,7 +249,7 @@ impl Gate {
             );
         }
         self.users = Arc::new(users);
-        self.offered = Offered::new(&self.users, &self.ring);
+        self.offer();
         self.users.retain(&mut self.remembered);
         Ok(())
     }

@@ -39,7 +39,7 @@ pub use entry::{NoEntry, Written, entry, with_entry};
 pub use gate::{Ask, Attempt, Gate, Judgement, Options, UserFile, Verdict};
 pub use guard::Origin;
 pub use rights::{Need, Rights};
-pub use sasl::Exchange;
+pub use sasl::{Exchange, mechanism};
 pub use scram::Hash;
 #[cfg(test)]
 use scram::Keys;

@@ -55,12 +55,25 @@ pub(super) enum Claim {
 
 struct Claimed;
 
+const PLAIN: &str = "PLAIN";
+
+/// The mechanism of this name, upper or lower case.
+pub fn mechanism(name: &str) -> Option<&'static str> {
+    let mut all = Hash::ALL.map(Hash::mechanism).into_iter().chain([PLAIN]);
+    all.find(|known| known.eq_ignore_ascii_case(name))
+}
+
 impl Validation for Claimed {
     type Value = Claim;
 }
 
 impl Offered {
-    pub(super) fn new(users: &Arc<Users>, ring: &Arc<Ring>) -> Offered {
+    /// Nothing but what is in `allowed`, if that is given.
+    pub(super) fn new(
+        users: &Arc<Users>,
+        ring: &Arc<Ring>,
+        allowed: Option<&[&'static str]>,
+    ) -> Offered {
         let callback = Callback { users: Arc::clone(users), ring: Arc::clone(ring) };
         let config = SASLConfig::builder()
             .with_default_mechanisms()
@@ -68,14 +81,16 @@ impl Offered {
             .expect("there are mechanisms");
         let names = |is_offered: &dyn Fn(Hash) -> bool| -> Vec<_> {
             let scram = Hash::ALL.into_iter().filter(|hash| is_offered(*hash));
-            scram.map(Hash::mechanism).chain(["PLAIN"]).collect()
+            let names = scram.map(Hash::mechanism).chain([PLAIN]);
+            names.filter(|name| allowed.is_none_or(|allowed| allowed.contains(name))).collect()
         };
         let known = names(&|hash| users.has_scram(hash));
-        let told = names(&|hash| users.all_have_scram(hash)).join(" ");
+        // libmemcached up to 1.0.18 reads on into what stood behind the last name if no space does.
+        let told = names(&|hash| users.all_have_scram(hash)).join(" ") + " ";
         Offered { config, known, told }
     }
 
-    /// The names of mechanisms, the strongest first, with spaces between them.
+    /// The names of mechanisms, the strongest first, with a space behind each.
     pub(super) fn mechanisms(&self) -> &str {
         &self.told
     }
@@ -99,7 +114,7 @@ impl Exchange {
         if data.is_empty() && !self.is_begun {
             return Outcome::Challenge(Vec::new());
         }
-        let is_scram = self.session.get_mechname().as_str() != "PLAIN";
+        let is_scram = self.session.get_mechname().as_str() != PLAIN;
         if is_scram && !is_scram_message(data, !self.is_begun) {
             return Outcome::Failed;
         }

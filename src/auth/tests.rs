@@ -46,6 +46,7 @@ fn options(path: &Path) -> Options {
     Options {
         file: Some(UserFile::Users(path.to_owned())),
         sasl: true,
+        mechanisms: None,
         hostname: "here".to_owned(),
         delay: Duration::ZERO,
     }
@@ -171,22 +172,48 @@ fn certificates() {
 #[test]
 fn mechanisms() {
     for (file, expected) in [
-        ("foo:bar".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN"),
-        (format!("foo:{}", argon2("bar")), "PLAIN"),
+        ("foo:bar".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN "),
+        (format!("foo:{}", argon2("bar")), "PLAIN "),
         (
             format!("foo:{}", Keys::derive(Hash::Sha256, b"x", b"salt", SCRAM_ITERATIONS)),
-            "SCRAM-SHA-256 PLAIN",
+            "SCRAM-SHA-256 PLAIN ",
         ),
-        ("foo:bar\ncert:$cert\n".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN"),
+        ("foo:bar\ncert:$cert\n".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN "),
         // Who has no keys for SCRAM must not be led to try it.
-        (format!("foo:bar\nfox:{}\n", argon2("bar")), "PLAIN"),
+        (format!("foo:bar\nfox:{}\n", argon2("bar")), "PLAIN "),
     ] {
         let file = TempFile::with(&file);
         let mut gate = Gate::open(options(&file.0)).unwrap();
-        let ask = Attempt { ask: Ask::Mechanisms, from: None };
-        let Verdict::Mechanisms(names) = gate.judge(ask, now()).verdict else { panic!() };
-        assert_eq!(names, expected);
+        assert_eq!(gate_mechanisms(&mut gate), expected);
     }
+}
+
+#[test]
+fn mechanisms_that_are_switched_off() {
+    let file = TempFile::with("foo:bar");
+    for (allowed, names) in [
+        (&["PLAIN"][..], "PLAIN "),
+        (&["PLAIN", "SCRAM-SHA-256"], "SCRAM-SHA-256 PLAIN "),
+        (&["SCRAM-SHA-512"], "SCRAM-SHA-512 "),
+    ] {
+        let allowed: Vec<_> = allowed.iter().copied().filter_map(mechanism).collect();
+        let options = Options { mechanisms: Some(allowed), ..options(&file.0) };
+        let mut gate = Gate::open(options).unwrap();
+        assert_eq!(gate_mechanisms(&mut gate), names);
+        let is_plain_on = names.contains("PLAIN");
+        assert_eq!(judge(&mut gate, plain("\0foo\0bar")).is_some(), is_plain_on);
+    }
+    assert_eq!(
+        (mechanism("scram-sha-256"), mechanism("plain")),
+        (Some("SCRAM-SHA-256"), Some("PLAIN"))
+    );
+    assert_eq!(mechanism("LOGIN"), None);
+}
+
+fn gate_mechanisms(gate: &mut Gate) -> String {
+    let ask = Attempt { ask: Ask::Mechanisms, from: None };
+    let Verdict::Mechanisms(names) = gate.judge(ask, now()).verdict else { panic!() };
+    names
 }
 
 /// What a client of rsasl knows.

@@ -24,6 +24,8 @@ pub struct Extended {
     pub debug_clock: bool,
     /// Who may log in.
     pub user_file: Option<PathBuf>,
+    /// Mechanisms of SASL that may be used; None: all.
+    pub sasl_mechanisms: Option<Vec<&'static str>>,
     /// What a failed login costs its address, in milliseconds.
     pub login_delay_millis: u32,
     /// `watcher_logbuf_size` in bytes: lines that may wait for one watcher.
@@ -56,6 +58,7 @@ impl Default for Extended {
             udp_public: false,
             debug_clock: false,
             user_file: None,
+            sasl_mechanisms: None,
             login_delay_millis: 1000,
             watcher_logbuf_bytes: 256 * 1024,
             slab_chunk_max: None,
@@ -104,6 +107,12 @@ impl Extended {
             Kind::Bare | Kind::Unread => Ok(0),
             Kind::Refused(reason) => Err(UsageError::usage(format!("{}: {reason}", option.name))),
             Kind::Text { missing } => needed(missing).map(|_| 0),
+            Kind::Mechanisms => match mechanisms(needed("Missing sasl_mechs argument")?) {
+                Some(_) => Ok(0),
+                None => Err(UsageError::usage(
+                    "sasl_mechs: names of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512 with colons between them",
+                )),
+            },
             Kind::Choice { missing, choices, bad } => match choices.contains(&needed(missing)?) {
                 true => Ok(0),
                 false => Err(UsageError::plain(bad.to_owned())),
@@ -152,6 +161,7 @@ impl Extended {
             "idle_timeout" => self.idle_timeout_secs = u32::try_from(number).unwrap_or(u32::MAX),
             "udp_public" => self.udp_public = true,
             "user_file" => self.user_file = text.map(PathBuf::from),
+            "sasl_mechs" => self.sasl_mechanisms = mechanisms(text.unwrap_or_default()),
             "login_delay" => self.login_delay_millis = u32::try_from(number).unwrap_or(u32::MAX),
             "debug_clock" => self.debug_clock = true,
             "watcher_logbuf_size" => {
@@ -170,6 +180,11 @@ impl Extended {
             _ => {}
         }
     }
+}
+
+/// Names of mechanisms with colons or spaces between them. None: one is not known.
+fn mechanisms(text: &str) -> Option<Vec<&'static str>> {
+    text.split([':', ' ']).map(crate::auth::mechanism).collect()
 }
 
 #[cfg(test)]

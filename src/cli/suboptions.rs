@@ -48,6 +48,8 @@ pub enum Kind {
     },
     /// A whole number.
     Integer(Integer),
+    /// Names of SASL mechanisms.
+    Mechanisms,
     /// The server does not start with it, for this reason.
     Refused(&'static str),
 }
@@ -220,6 +222,8 @@ pub const SUBOPTIONS: &[Suboption] = &[
         help: "seconds after which a silent connection is closed (default: 0, never)" },
     Suboption { name: "user_file", kind: Kind::Text { missing: "Missing user_file argument" },
         state: State::Works, help: "everybody logs in: lines \"user:secret[:rights]\" (see \"nuthatch passwd\")" },
+    Suboption { name: "sasl_mechs", kind: Kind::Mechanisms, state: State::Works,
+        help: "mechanisms of SASL that may be used, with colons between them (default: SCRAM-SHA-512:SCRAM-SHA-256:PLAIN)" },
     Suboption { name: "login_delay", kind: Kind::Integer(LOGIN_DELAY), state: State::Works,
         help: "milliseconds that an address waits for each failed login after the tenth (default: 1000)" },
     Suboption { name: "udp_public", kind: Kind::Bare, state: State::Works,
@@ -359,6 +363,7 @@ mod tests {
         expected.extend([
             "debug_clock",
             "login_delay",
+            "sasl_mechs",
             "ssl_handshake_timeout",
             "udp_public",
             "user_file",

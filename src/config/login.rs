@@ -97,6 +97,7 @@ impl Login {
         auth::Options {
             file,
             sasl: self.sasl,
+            mechanisms: given.extended.sasl_mechanisms.clone(),
             hostname: environment.hostname.clone(),
             delay: Duration::from_millis(given.extended.login_delay_millis.into()),
         }
@@ -107,7 +108,10 @@ impl Login {
         let mut lines = Vec::new();
         let file = &given.extended.user_file;
         if self.sasl && environment.sasl_configuration {
-            lines.push(format!("{SASL_CONFIGURATION} is not used (see docs/security.md)"));
+            lines.push(format!(
+                "{SASL_CONFIGURATION} is not used: -o sasl_mechs is its mech_list, and users are in \
+                 -o user_file or {SASL_PASSWORDS} (see docs/security.md)"
+            ));
         }
         if file.is_some() && environment.sasl_passwords.is_some() {
             lines.push(format!("{SASL_PASSWORDS} is not used, since there is a user file"));

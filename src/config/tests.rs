@@ -333,6 +333,7 @@ fn logins() {
     assert_eq!(auth("-Y /f").file, Some(auth::UserFile::Users("/f".into())));
     assert_eq!(auth("-S -o user_file=/f,login_delay=5").delay, Duration::from_millis(5));
     assert_eq!(auth("-S").file, None);
+    assert_eq!(auth("-S -o sasl_mechs=plain").mechanisms, Some(vec!["PLAIN"]));
     assert!(check("-S").process.keep_to_itself && !check("-S -r").process.keep_to_itself);
 }
 
@@ -398,7 +399,7 @@ fn what_sasl_takes_from_the_environment_section_5() {
     let config = configure("-S", &set).expect("fine");
     let file = config.auth.and_then(|auth| auth.file);
     assert_eq!(file, Some(auth::UserFile::Passwords("/pw".into())));
-    assert_eq!(config.warnings, ["SASL_CONF_PATH is not used (see docs/security.md)"]);
+    assert!(config.warnings[0].starts_with("SASL_CONF_PATH is not used"), "{:?}", config.warnings);
     let config = configure("-S -o user_file=/f", &set).expect("fine");
     let file = config.auth.and_then(|auth| auth.file);
     assert_eq!(file, Some(auth::UserFile::Users("/f".into())));

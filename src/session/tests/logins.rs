@@ -261,7 +261,7 @@ fn sasl_logins_section_5() {
     check_packets(&[plain("\0foo\0bar"), noop()], &[granted(), told(0x0a, 0, "")]);
     check_packets(
         &[ask(0x20, b"", b""), ask(0x0b, b"", b""), plain("\0foo\0bar"), noop()],
-        &[told(0x20, 0, "PLAIN"), told(0x0b, 0, "1.6.45-test"), granted(), told(0x0a, 0, "")],
+        &[told(0x20, 0, "PLAIN "), told(0x0b, 0, "1.6.45-test"), granted(), told(0x0a, 0, "")],
     );
     check_packets(
         &[plain(""), ask(0x22, b"PLAIN", b"\0foo\0bar"), noop()],
@@ -307,7 +307,7 @@ fn no_way_in_section_5() {
     // Whoever begins again has nothing until it is let in again.
     check_packets(
         &[plain("\0foo\0bar"), ask(0x20, b"", b""), noop()],
-        &[granted(), told(0x20, 0, "PLAIN"), refused(0x0a)],
+        &[granted(), told(0x20, 0, "PLAIN "), refused(0x0a)],
     );
     check_packets(
         &[plain("\0foo\0bar"), plain("\0foo\0bab"), noop()],
