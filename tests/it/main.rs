@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod authority;
+
 mod client;
 
 mod pattern;
@@ -43,6 +45,8 @@ mod control;
 mod dump;
 
 mod process;
+
+mod tls;
 
 mod udp;
 
