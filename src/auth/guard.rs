@@ -8,8 +8,8 @@
 //! is what one client has.
 #![forbid(unsafe_code)]
 
+use core::net::{IpAddr, Ipv6Addr};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::limits::GUARDED_ADDRESSES_MAX;

@@ -63,8 +63,8 @@ pub(super) enum Heard {
         /// The handshake has just been done.
         opened: Option<Opened>,
     },
-    /// The end of input; true: amid the handshake.
-    End(bool),
+    /// The end of input.
+    End,
 }
 
 /// Why records cannot be read.
@@ -109,9 +109,14 @@ impl Link {
     pub(super) fn is_in_handshake(&self) -> bool {
         match &self.tls {
             Tls::Admitted(_) => true,
-            Tls::On(layer) => !layer.is_open(),
+            Tls::On(layer) => layer.is_in_handshake(),
             _ => false,
         }
+    }
+
+    /// Whether its handshake has begun and is not done.
+    pub(super) fn is_amid_handshake(&self) -> bool {
+        matches!(&self.tls, Tls::On(layer) if layer.is_in_handshake() && layer.has_heard())
     }
 
     /// Whether it waits for such a place.
@@ -126,7 +131,7 @@ impl Link {
         }
     }
 
-    /// When its handshake began, while that is not done.
+    /// When its handshake began, while that is not done, or has failed and the client does not take note.
     pub(super) fn handshake_started(&self) -> Option<Secs> {
         match &self.tls {
             Tls::On(layer) if !layer.is_open() => Some(layer.started()),
@@ -189,7 +194,7 @@ impl Link {
         let Tls::On(layer) = &mut self.tls else { unreachable!("it has just begun") };
         let was_open = layer.is_open();
         if layer.is_ended() {
-            return Ok(Heard::End(false));
+            return Ok(Heard::End);
         }
         let scratch = &mut shared.scratch;
         scratch.clear();
@@ -199,7 +204,7 @@ impl Link {
         }
         let offered = space.len();
         let count = match self.stream.read(space) {
-            Ok(0) => return Ok(Heard::End(!was_open && layer.has_heard())),
+            Ok(0) => return Ok(Heard::End),
             Ok(count) => count,
             Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Heard::Nothing),
             Err(err) if err.kind() == ErrorKind::Interrupted => {
@@ -212,10 +217,10 @@ impl Link {
             let sent = write_once(&mut self.stream, scratch.outgoing()).map_err(ReadError::Io)?;
             layer.keep_unsent(scratch, sent);
         }
-        let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
-        if taken.opened.is_some() {
+        if !was_open && !layer.is_in_handshake() {
             shared.leave();
         }
+        let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
         let more = count == offered || layer.is_ended();
         Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
     }

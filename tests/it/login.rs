@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 
+use crate::authority::{Authority, VERSIONS, connect};
 use crate::client::Client;
 use crate::harness::{
     Launch, PATIENCE, Program, Scratch, Server, alone, moment, say, sized, together, wait_for,
@@ -250,6 +251,43 @@ fn the_password_file_of_the_environment() {
     assert!(server.log().contains("SASL_CONF_PATH is not used"));
 }
 
+/// Who shows a certificate that the file names is let in by it, and may do what the file says; who shows
+/// another one, or none, may log in with a password.
+#[test]
+fn certificates_stand_for_a_login() {
+    let _turn = together();
+    let authority = Authority::new();
+    let dir = Scratch::new();
+    let file = dir.path("users");
+    fs::write(&file, "app.example:$cert:read\nfoo:bar\n").expect("scratch file");
+    let users = format!("user_file={}", file.display());
+    let server = authority.serve(&["-t", "1", "-o", "ssl_verify_mode=1", "-o", &users]);
+    let named = authority.issue("app.example");
+    let other = authority.issue("other.example");
+    for version in VERSIONS {
+        let client = |own| connect(server.port(), &authority.config(version, own)).expect("good");
+        let mut reader = client(Some(&named));
+        reader.ask("get a\r\n", "END\r\n");
+        reader.ask("set a 0 0 1\r\nx\r\nmn\r\n", "CLIENT_ERROR permission denied\r\nMN\r\n");
+        for own in [Some(&other), None] {
+            let mut client = client(own);
+            client.ask("get a\r\n", "CLIENT_ERROR unauthenticated\r\n");
+            client.ask(login("app.example", "$cert"), FAILED);
+            client.ask(login("foo", "bar"), STORED);
+            client.ask("set a 0 0 1\r\nx\r\ndelete a\r\n", "STORED\r\nDELETED\r\n");
+        }
+    }
+    // Who is taken out of the file is not let in any more.
+    fs::write(&file, "foo:bar\n").expect("written");
+    server.signal(Signal::SIGHUP);
+    let config = authority.config(VERSIONS[0], Some(&named));
+    wait_for("the new users", PATIENCE, || {
+        let mut client = connect(server.port(), &config).expect("good");
+        client.send("get a\r\n");
+        (client.line() == "CLIENT_ERROR unauthenticated").then_some(())
+    });
+}
+
 /// A line that never ends costs nothing before a login either.
 #[test]
 fn endless_lines_before_a_login() {
@@ -278,18 +316,28 @@ const SECRETS: [&str; 5] =
     ["iN-tHe-fIlE-8264", "iN-nO-fIlE-7319", "aS-a-nAmE-5590", "iN-a-sEt-4417", "bY-sAsL-1288"];
 
 /// No password is in the log, the statistics or the title of the process, nor in its memory once a
-/// login is over.
+/// login is over; with TLS neither.
 #[test]
 fn passwords_are_nowhere_to_be_seen() {
     let _turn = alone();
+    let authority = Authority::new();
     let dir = Scratch::new();
-    let [in_file, in_no_file, as_name, in_set, by_sasl] = SECRETS;
     let file = dir.path("users");
-    fs::write(&file, format!("foo:{in_file}\nsasl:{by_sasl}\n")).expect("scratch file");
-    let users = format!("user_file={}", file.display());
-    let server =
-        Launch::tcp(&["-r", "-vvv", "-t", "1", "-o", &users, "-o", "login_delay=0"]).start();
-    let mut client = server.connect();
+    fs::write(&file, format!("foo:{}\nsasl:{}\n", SECRETS[0], SECRETS[4])).expect("scratch file");
+    let users = format!("user_file={},login_delay=0", file.display());
+    let args = ["-r", "-vvv", "-t", "1", "-o", &users];
+    let server = Server::start(&args);
+    look_for_passwords(&server, &|| server.connect());
+    let server = authority.serve(&args);
+    for version in VERSIONS {
+        let config = authority.config(version, None);
+        look_for_passwords(&server, &|| connect(server.port(), &config).expect("good"));
+    }
+}
+
+fn look_for_passwords(server: &Server, connect: &dyn Fn() -> Client) {
+    let [in_file, in_no_file, as_name, in_set, by_sasl] = SECRETS;
+    let mut client = connect();
     for byte in login("foo", in_no_file).bytes() {
         client.send([byte]);
     }
@@ -298,14 +346,13 @@ fn passwords_are_nowhere_to_be_seen() {
     // A password in the wrong place.
     client.ask(format!("foo {in_set}\r\n"), "CLIENT_ERROR unauthenticated\r\n");
     client.ask(format!("{}get a\r\n", login("foo", in_file)), format!("{STORED}END\r\n"));
-    let mut packets = server.connect();
+    let mut packets = connect();
     let plain = |word: &str| packet(0x21, "PLAIN", format!("\0sasl\0{word}"));
     packets.ask(plain(in_no_file), token(0x21, 0x20, "Auth failure."));
     packets.ask(plain(by_sasl), token(0x21, 0, "Authenticated"));
-    packets.send(packet(0x0a, "", ""));
-    packets.expect(token(0x0a, 0, ""));
+    packets.ask(packet(0x0a, "", ""), token(0x0a, 0, ""));
     // One that goes away amid its login.
-    let mut gone = server.connect();
+    let mut gone = connect();
     gone.send(&login("foo", in_no_file)[..30]);
     drop(gone);
     client.await_stat("curr_connections", |count| count == 2);
@@ -316,21 +363,23 @@ fn passwords_are_nowhere_to_be_seen() {
             client.lines_until("END")
         })
         .collect();
-    let pid = server.pid();
-    let title =
-        ["cmdline", "comm"].map(|name| fs::read(format!("/proc/{pid}/{name}")).expect("alive"));
-    let memory = memory_of(&server);
+    let file = |name| fs::read(format!("/proc/{}/{name}", server.pid())).expect("alive");
+    let title = ["cmdline", "comm"].map(file).concat();
+    const MARKER: &str = "mArKeR-of-memory-3377";
+    client.ask(format!("set marker 0 0 {}\r\n{MARKER}\r\n", MARKER.len()), STORED);
+    let memory = memory_of(server);
+    assert!(memory.as_ref().is_none_or(|memory| contains(memory, MARKER)), "it is the memory");
+    let log = server.log();
     for secret in SECRETS {
-        for (place, text) in [
-            ("log", server.log().as_bytes()),
-            ("statistics", statistics.as_bytes()),
-            ("title", &title.concat()),
-        ] {
+        for (place, text) in
+            [("log", log.as_bytes()), ("statistics", statistics.as_bytes()), ("title", &title)]
+        {
             assert!(!contains(text, secret), "{secret} is in the {place}");
         }
-        if let Some(memory) = &memory {
-            assert!(!contains(memory, secret), "{secret} is in memory");
-        }
+        assert!(
+            !memory.as_ref().is_some_and(|memory| contains(memory, secret)),
+            "{secret} is in memory"
+        );
     }
 }
 
@@ -348,33 +397,23 @@ fn no_core_is_written() {
     }
 }
 
-/// All of the process's memory that can be written to, from the start of which on the word `marker` that
-/// is known to be there was found. None: this system does not let it be read.
+/// All memory of the process that can be written to. None: this system does not let it be read.
 fn memory_of(server: &Server) -> Option<Vec<u8>> {
-    const MARKER: &str = "mArKeR-of-memory-3377";
-    let mut client = server.connect();
-    client.ask(login("foo", SECRETS[0]), STORED);
-    client.ask(format!("set marker 0 0 {}\r\n{MARKER}\r\n", MARKER.len()), STORED);
     let pid = server.pid();
     let Ok(mut file) = File::open(format!("/proc/{pid}/mem")) else {
         say("the memory of another process cannot be read here: not searched for passwords");
         return None;
     };
+    let pagemap = format!("/proc/{pid}/pagemap");
     let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("alive");
     let mut memory = Vec::new();
     for line in maps.lines().filter(|line| line.contains(" rw")) {
-        let (start, end) =
-            line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        let (start, end) = range.expect("a range");
         let address = |text| u64::from_str_radix(text, 16).expect("an address");
-        read_resident(
-            &mut file,
-            Path::new(&format!("/proc/{pid}/pagemap")),
-            address(start),
-            address(end),
-            &mut memory,
-        );
+        let (start, end) = (address(start), address(end));
+        read_resident(&mut file, Path::new(&pagemap), start, end, &mut memory);
     }
-    assert!(contains(&memory, MARKER), "the right memory was read");
     Some(memory)
 }
 
