@@ -1,9 +1,21 @@
 # For scripts/bench-vs, which sources it: one server at a time, and one load on it.
 # shellcheck shell=bash
 # `binaries` names the server of each of: nuthatch, peer, pogocache, floor. `port`, `seconds`, `load`,
-# `speed` and the row's variables are set where this is sourced.
+# `speed`, `made` and the row's variables are set where this is sourced.
 declare -A binaries
 server_pid=
+
+# Makes a certificate of kind $1 for this machine, once, and its key: $made/$1.crt and .key.
+certify() {
+    local kind=$1 key
+    [ ! -e "$made/$kind.crt" ] || return 0
+    case $kind in
+    p256) key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256) ;;
+    rsa2048) key=(-newkey rsa:2048) ;;
+    esac
+    openssl req -x509 "${key[@]}" -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+        -keyout "$made/$kind.key" -out "$made/$kind.crt" 2>/dev/null || mistake "openssl makes no $kind certificate"
+}
 
 # Starts server $1 with $2 threads and $3 megabytes. It listens when this returns.
 start() {
@@ -15,6 +27,10 @@ start() {
     *) arguments=(-l 127.0.0.1 -t "$threads" -m "$limit" -c "$CONNS" -u "$(id -un)") ;;
     esac
     [ "$threads" = 1 ] || cores=0,1
+    if [ -n "$tls" ]; then
+        certify "$tls"
+        arguments+=(-Z -o "ssl_chain_cert=$made/$tls.crt,ssl_key=$made/$tls.key")
+    fi
     taskset -c $cores "${binaries[$who]}" -p "$port" "${arguments[@]}" >/dev/null 2>&1 &
     server_pid=$!
     until listening "$port"; do
@@ -38,6 +54,7 @@ run_load() {
         named=("--keys" 1 "--key-prefix" "${prefix}1000")
         [[ " $* " == *" --no-verify "* ]] || named+=(--no-verify)
     fi
+    [ -z "$tls" ] || named+=(--tls)
     report=$(taskset -c "${load_cores:-1}" "$load" --server "127.0.0.1:$port" --server-pid "$server_pid" \
         --json --value-size "fixed:$value" "${named[@]}" "$@") ||
         mistake "the load failed on ${binaries[$who]}: $report"

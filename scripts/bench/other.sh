@@ -4,16 +4,19 @@
 
 note() { echo "$*" >>"$others"; }
 
+row_idle() { row_of get; measure_idle idle "$@"; }
+
+row_tls-idle() { row_of tls-get; measure_idle tls-idle "$@"; }
+
 # Resident bytes for each of 10,000 connections that have all asked once. A load before them has the
 # server's buffers made.
-row_idle() {
-    local who=$1 pair=$2 report
-    row_of get
+measure_idle() {
+    local row=$1 who=$2 pair=$3 report
     start "$who" 2 1024
     run_load "$who" --fill --clients 50 --requests 20000 >/dev/null
     report=$(run_load "$who" --clients 10000 --requests 10000)
     stop
-    note idle rss-bytes-each "$who" "$pair" \
+    note "$row" rss-bytes-each "$who" "$pair" \
         "$(calc %.1f "($(field "$report" server_rss_bytes) - $(field "$report" server_rss_before_bytes)) / 10000")"
 }
 

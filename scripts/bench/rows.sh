@@ -3,9 +3,10 @@
 
 # Rows of one load on each server, in the order of the table.
 load_rows=(get mix-9-1 binary-get pipe-get pipe-set mget-50 mget-50-4M evict-set meta-get meta-set
-    big-100k set-100k big-1M incr accept get-36+224 pipe-get-36+224)
+    big-100k set-100k big-1M incr accept get-36+224 pipe-get-36+224
+    tls-get tls-pipe tls-accept tls-accept-rsa)
 # Rows that are measured in a way of their own.
-other_rows=(idle scaling set-vs-get latency syscalls futex)
+other_rows=(idle tls-idle scaling set-vs-get latency syscalls futex)
 
 # Sets what row $1 is:
 #   shape     options of nuthatch-load but for keys and values
@@ -14,9 +15,10 @@ other_rows=(idle scaling set-vs-get latency syscalls futex)
 #   bar       server CPU an operation against memcached, at most
 #   pogo_bar  the same against pogocache; empty: none, or a protocol that it does not speak
 #   floor_bar the same against the floor; empty: shown only
+#   tls       the server's kind of certificate, for rows over TLS 1.3; empty: plain
 #   memtier, crusher   options or configuration of these loads, where they can do it
 row_of() {
-    keys=100000 prefix=key: value=100 mb=1024 pogo_bar='' floor_bar='' memtier='' crusher=''
+    keys=100000 prefix=key: value=100 mb=1024 pogo_bar='' floor_bar='' tls='' memtier='' crusher=''
     local pipes=recv=blind_read,conns=20 text='-P memcache_text'
     case $1 in
     get) shape="--clients 50 --mix get" bar=0.95 pogo_bar=1.00 floor_bar=1.10
@@ -47,6 +49,11 @@ row_of() {
     accept) shape="--clients 50 --reconnect --mix get" bar=1.00 ;;
     get-36+224) shape="--clients 50 --mix get" bar=0.95 prefix=$key_36 value=224 ;;
     pipe-get-36+224) shape="--clients 20 --depth 50 --mix get" bar=0.60 prefix=$key_36 value=224 ;;
+    tls-get) shape="--clients 50 --mix get" bar=0.95 tls=p256 ;;
+    tls-pipe) shape="--clients 20 --depth 50 --mix get" bar=0.80 tls=p256 ;;
+    # Full handshakes, of which the throughput is to be no lower, too.
+    tls-accept) shape="--clients 50 --reconnect --mix get" bar=1.00 tls=p256 ;;
+    tls-accept-rsa) shape="--clients 50 --reconnect --mix get" bar=1.00 tls=rsa2048 ;;
     *) return 1 ;;
     esac
 }

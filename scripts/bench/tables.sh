@@ -63,11 +63,15 @@ other_table() {
             "$(figures "${line[0]}" "${line[1]}" peer | median "${line[2]}")" '<=' "${line[3]}"
     done <<'END'
 idle rss-bytes-each %.0f 400
+tls-idle rss-bytes-each %.0f 12000
 syscalls-50-clients calls-a-request %.3f 2.1
 syscalls-depth-50 calls-a-request %.4f 0.06
 futex-50-clients waits-a-request %.6f 0.0001
 futex-depth-20 waits-a-request %.6f 0.0001
 END
+    for row in tls-accept tls-accept-rsa; do
+        ! measured $row || other_line $row "handshakes a second, over the peer's" "$(ratio 5 $row peer)" '' '>=' 1.00
+    done
     for row in latency-own latency-same; do
         ! measured $row || other_line $row "p99.9 in the open loop, over the peer's" \
             "$(pair_ratios 8 $row nuthatch latency-own peer | median %.2f)" '' '<=' 1.00
@@ -111,7 +115,7 @@ tables() {
         ratio_table
         echo
     fi
-    if grep -qE '^(full|pipe-...-t|latency)' "$speed" || [ -s "$others" ]; then
+    if grep -qE '^(full|pipe-...-t|latency|tls-accept)' "$speed" || [ -s "$others" ]; then
         other_table
         echo
     fi

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
+use rustls::pki_types::ServerName;
 
 use crate::client::Verify;
 use crate::codec::{Binary, Codec, Meta, Text};
 use crate::dataset::{KEYS_MAX, ValueSize};
 use crate::socket::Address;
+use crate::tls;
 use crate::workload::{Answer, Distribution, Part, Recipe, Verb};
 
 /// How the server is spoken to.
@@ -43,6 +45,8 @@ pub struct Plan {
     pub protocol: Protocol,
     /// Where the server is.
     pub server: Address,
+    /// How it is spoken to over TLS, if that is wanted.
+    pub tls: Option<tls::Options>,
     /// Connections.
     pub clients: usize,
     /// Requests that a connection has outstanding at most.
@@ -134,6 +138,7 @@ fn command() -> Command {
             option("stall", "SECS", "Silence of the server that ends the run [10]")
                 .value_parser(number(1, 3600)),
         ])
+        .args(tls_options())
         .args([
             switch("fill", "Store all keys first, unmeasured"),
             switch("reconnect", "Close a connection after its batch, and open another")
@@ -143,6 +148,27 @@ fn command() -> Command {
             switch("no-verify", "Do not compare values with what they must be"),
             switch("json", "Report as JSON"),
         ])
+}
+
+/// What there is to say of TLS, each with what it means without.
+fn tls_options() -> [Arg; 7] {
+    let file = |name, help| {
+        option(name, "FILE", help).value_parser(value_parser!(PathBuf)).requires("tls")
+    };
+    [
+        switch("tls", "Speak TLS").conflicts_with("socket"),
+        file("tls-ca", "Certificates, one of which the server's must come from [any server's]"),
+        file("tls-cert", "Certificate and chain to show to the server [none]").requires("tls-key"),
+        file("tls-key", "Key of that certificate").requires("tls-cert"),
+        option("tls-version", "VERSION", "1.2 or 1.3 [1.3]")
+            .value_parser(tls_version)
+            .requires("tls"),
+        option("tls-name", "NAME", "Name that the server's certificate must have [localhost]")
+            .value_parser(tls_name)
+            .requires("tls"),
+        switch("tls-resume", "Take up sessions again where the server lets [full handshakes]")
+            .requires("tls"),
+    ]
 }
 
 fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -173,6 +199,7 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
     Ok(Plan {
         protocol,
         server: address.or(path).ok_or("--server or --socket is needed")?,
+        tls: tls_from(matches),
         clients,
         depth: count("depth", 1),
         threads,
@@ -195,6 +222,18 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
         server_pid: number("server-pid").map(|pid| pid as u32),
         json: matches.get_flag("json"),
         stall: Duration::from_secs(number("stall").unwrap_or(10)),
+    })
+}
+
+/// What the words say of TLS.
+fn tls_from(matches: &ArgMatches) -> Option<tls::Options> {
+    let file = |name| matches.get_one::<PathBuf>(name).cloned();
+    matches.get_flag("tls").then(|| tls::Options {
+        ca: file("tls-ca"),
+        identity: file("tls-cert").zip(file("tls-key")),
+        version: matches.get_one("tls-version").copied().unwrap_or(tls::Version::Tls13),
+        name: matches.get_one("tls-name").cloned().unwrap_or_else(tls::localhost),
+        resume: matches.get_flag("tls-resume"),
     })
 }
 
@@ -245,6 +284,18 @@ fn protocol(text: &str) -> Result<Protocol, String> {
         "binary" => Ok(Protocol::Binary),
         _ => Err("expected text, meta or binary".into()),
     }
+}
+
+fn tls_version(text: &str) -> Result<tls::Version, String> {
+    match text {
+        "1.2" => Ok(tls::Version::Tls12),
+        "1.3" => Ok(tls::Version::Tls13),
+        _ => Err("expected 1.2 or 1.3".into()),
+    }
+}
+
+fn tls_name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned()).map_err(|_| "expected a host name or an address".into())
 }
 
 fn distribution(text: &str) -> Result<Distribution, String> {
@@ -365,6 +416,25 @@ mod tests {
         for bad in ["meta --mix incr", "binary --mix gets", "meta --mix get:2", "http"] {
             assert!(Plan::of(&format!("--socket s --protocol {bad}")).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn tls_is_asked_for_before_anything_of_it() {
+        let tls = |line: &str| Plan::of(&format!("--server [::1]:1 {line}")).map(|plan| plan.tls);
+        assert_eq!(tls(""), Ok(None));
+        let plain = tls("--tls").unwrap().unwrap();
+        assert_eq!((plain.ca, plain.identity, plain.resume), (None, None, false));
+        assert_eq!((plain.version, plain.name), (tls::Version::Tls13, tls::localhost()));
+        let full = "--tls --tls-ca a --tls-cert b --tls-key c --tls-version 1.2 --tls-name ::1";
+        let full = tls(full).unwrap().unwrap();
+        assert_eq!(full.identity, Some(("b".into(), "c".into())));
+        assert_eq!((full.ca, full.version), (Some("a".into()), tls::Version::Tls12));
+        for bad in
+            ["--tls-ca a", "--tls --tls-cert b", "--tls --tls-version 1", "--tls --tls-name ?"]
+        {
+            assert!(tls(bad).is_err(), "{bad}");
+        }
+        assert!(Plan::of("--socket s --tls").is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::clock;
 use crate::codec::{Codec, Decoded, Outcome, Reply};
 use crate::dataset::Dataset;
-use crate::socket::Socket;
+use crate::link::Link;
 use crate::tally::Tally;
 use crate::workload::{Answer, Request, Verb};
 
@@ -37,7 +37,7 @@ pub struct Client<S, C> {
 }
 
 /// A connection of the usual kind.
-pub type SocketClient<C> = Client<Socket, C>;
+pub type SocketClient<C> = Client<Link, C>;
 
 #[derive(Debug)]
 struct Pending {
@@ -109,7 +109,10 @@ impl<S: Read + Write, C: Codec> Client<S, C> {
         }
         self.output.clear();
         self.written = 0;
-        Ok(())
+        match self.socket.flush() {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Reads all there is, counts it, and says how many requests have been answered.

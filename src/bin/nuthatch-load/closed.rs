@@ -15,7 +15,7 @@ use crate::client::{SocketClient, Verify};
 use crate::clock;
 use crate::codec::Codec;
 use crate::dataset::Dataset;
-use crate::socket::{Address, Socket};
+use crate::link::Connector;
 use crate::tally::Tally;
 use crate::workload::{Answer, Workload};
 
@@ -31,7 +31,7 @@ pub struct Terms<'a> {
     /// Whether sets inside a batch want an answer; the last request of a batch always does.
     pub set_answer: Answer,
     /// Where each batch gets a connection of its own; none where connections last.
-    pub reconnect: Option<&'a Address>,
+    pub reconnect: Option<&'a Connector>,
     /// Time from the start of the loop after which no request is sent.
     pub time: Option<Duration>,
     /// If nothing at all is heard for so long, the run has failed.
@@ -75,8 +75,8 @@ pub fn run<C: Codec>(
             }
             stop_at(deadline, workload);
             let since = clock::now();
-            if let Some(address) = terms.reconnect.filter(|_| workload.left() > 0) {
-                client.renew(Socket::connect_from_anywhere(address)?);
+            if let Some(connector) = terms.reconnect.filter(|_| workload.left() > 0) {
+                client.renew(connector.connect_from_anywhere()?);
                 poll.registry().register(client.socket(), event.token(), BOTH)?;
             }
             if !send_batch(client, workload, terms, since, &mut tally)? {

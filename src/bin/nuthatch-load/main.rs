@@ -3,6 +3,7 @@
 //! ```text
 //! args → run → closed | open → client → codec → dataset
 //!                                     → tally → latency        report, server_cpu, server_memory, clock
+//!                                     → link → layer, tls, socket
 //! ```
 //!
 //! Every value that comes back is checked (see [`dataset`]). Exit code 0: all values were right;
@@ -36,6 +37,12 @@ mod report;
 mod server_cpu;
 
 mod server_memory;
+
+mod link;
+
+mod layer;
+
+mod tls;
 
 mod socket;
 

@@ -56,6 +56,9 @@ fn text(plan: &Plan, result: &RunResult, out: &mut impl Write) -> io::Result<()>
         let each = after.saturating_sub(before) / plan.clients as u64;
         writeln!(out, "server mem  {after} B resident, {each} B more for each connection")?;
     }
+    if let Some((full, resumed)) = result.handshakes {
+        writeln!(out, "tls         {full} full handshakes, {resumed} resumed")?;
+    }
     if let Some(line) = &tally.first_error {
         writeln!(out, "first error {line}")?;
     }
@@ -94,6 +97,9 @@ fn json(plan: &Plan, result: &RunResult, out: &mut impl Write) -> io::Result<()>
     }
     if let Some((before, after)) = result.server_memory {
         write!(out, ",\"server_rss_before_bytes\":{before},\"server_rss_bytes\":{after}")?;
+    }
+    if let Some((full, resumed)) = result.handshakes {
+        write!(out, ",\"tls_full_handshakes\":{full},\"tls_resumed\":{resumed}")?;
     }
     writeln!(out, "}}")
 }

@@ -11,10 +11,11 @@ use crate::clock;
 use crate::closed::{self, Terms};
 use crate::codec::Codec;
 use crate::dataset::Dataset;
+use crate::link::Connector;
 use crate::open;
 use crate::server_cpu::CpuTime;
 use crate::server_memory;
-use crate::socket::{Socket, raise_open_files_limit};
+use crate::socket::raise_open_files_limit;
 use crate::tally::Tally;
 use crate::workload::{Answer, Workload};
 
@@ -31,6 +32,8 @@ pub struct RunResult {
     pub server_cpu: Option<CpuTime>,
     /// Resident bytes of the server before there was a connection, and at the end while all are open.
     pub server_memory: Option<(u64, u64)>,
+    /// TLS handshakes of the whole run: full ones, and those that took a session up again.
+    pub handshakes: Option<(u64, u64)>,
 }
 
 /// Carries out the plan.
@@ -44,14 +47,15 @@ pub fn run<C: Codec>(plan: &Plan) -> io::Result<RunResult> {
     let dataset = Dataset::new(&plan.key_prefix, plan.keys, plan.value_size, plan.recipe.seed);
     let memory = || plan.server_pid.map(server_memory::resident_bytes).transpose();
     let memory_before = memory()?;
+    let connector = Connector::new(&plan.server, plan.tls.as_ref(), plan.stall)?;
     let mut clients: Vec<SocketClient<C>> = (0..plan.clients)
-        .map(|_| Socket::connect(&plan.server).map(Client::new))
+        .map(|_| connector.connect().map(Client::new))
         .collect::<io::Result<_>>()?;
     if plan.fill {
         fill(plan, &dataset, &mut clients)?;
     }
     let cpu_before = plan.server_pid.map(CpuTime::of_process).transpose()?;
-    let reconnect = plan.reconnect.then_some(&plan.server);
+    let reconnect = plan.reconnect.then_some(&connector);
     let terms = Terms { time: plan.time, reconnect, ..terms(plan, &dataset) };
     let start = clock::now();
     let tally = on_threads(plan, &mut clients, |thread, clients| {
@@ -72,6 +76,7 @@ pub fn run<C: Codec>(plan: &Plan) -> io::Result<RunResult> {
         tally,
         server_cpu: cpu_after.zip(cpu_before).map(|(after, before)| after.since(&before)),
         server_memory: memory_before.zip(memory()?),
+        handshakes: connector.handshakes(),
     })
 }
 
@@ -144,11 +149,14 @@ const FILL_DEPTH: usize = 50;
 mod tests {
     use std::collections::HashMap;
     use std::io::{BufRead, BufReader, Read, Write};
-    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::{Arc, Mutex};
+
+    use rustls::{ServerConnection, StreamOwned};
 
     use super::*;
     use crate::codec::Text;
+    use crate::tls::tests::Authority;
 
     type Items = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
@@ -169,9 +177,25 @@ mod tests {
         address
     }
 
-    fn converse(stream: TcpStream, items: &Items, spoil: Spoil) -> Option<()> {
-        let mut input = BufReader::new(stream.try_clone().ok()?);
-        let mut output = stream;
+    /// The same over TLS.
+    fn serve_tls(connections: usize) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = Arc::new(Authority::new("of the server").server(None));
+        let items = Items::default();
+        thread::spawn(move || {
+            for stream in listener.incoming().take(connections) {
+                let (items, config) = (Arc::clone(&items), Arc::clone(&config));
+                let tls = ServerConnection::new(config).unwrap();
+                let stream = StreamOwned::new(tls, stream.unwrap());
+                thread::spawn(move || converse(stream, &items, |_| ()));
+            }
+        });
+        address
+    }
+
+    fn converse(stream: impl Read + Write, items: &Items, spoil: Spoil) -> Option<()> {
+        let mut input = BufReader::new(stream);
         loop {
             let mut line = String::new();
             input.read_line(&mut line).ok().filter(|len| *len > 0)?;
@@ -193,7 +217,8 @@ mod tests {
                 }
                 reply.extend_from_slice(b"END\r\n");
             }
-            output.write_all(&reply).ok()?;
+            input.get_mut().write_all(&reply).ok()?;
+            input.get_mut().flush().ok()?;
         }
     }
 
@@ -245,6 +270,30 @@ mod tests {
         );
         let tally = run::<Text>(&Plan::of(&line).unwrap()).unwrap().tally;
         assert_eq!((tally.requests, tally.hits), (100, 100));
+    }
+
+    #[test]
+    fn each_loop_works_over_tls() {
+        let run = |connections, options: &str| {
+            let address = serve_tls(connections);
+            let line = format!("--server {address} --tls --clients 4 --keys 500 --fill {options}");
+            run::<Text>(&Plan::of(&line).unwrap()).unwrap()
+        };
+        for (connections, options) in [
+            (4, "--requests 100"),
+            (4, "--requests 100 --depth 20 --mix get=1,set=1 --value-size uniform:0,70000"),
+            (4, "--requests 100 --tls-version 1.2 --threads 2"),
+            (4, "--requests 100 --rate 10000"),
+            (4 + 46, "--requests 100 --depth 2 --reconnect"),
+        ] {
+            let result = run(connections, options);
+            assert_eq!(result.tally.requests, 100, "{options}");
+            assert_eq!((result.tally.misses, result.tally.wrong), (0, 0), "{options}");
+            assert_eq!(result.handshakes, Some((connections as u64, 0)), "{options}");
+        }
+        let (full, resumed) =
+            run(4 + 96, "--requests 100 --reconnect --tls-resume").handshakes.unwrap();
+        assert!(full + resumed == 100 && resumed > 0, "{full} {resumed}");
     }
 
     #[test]

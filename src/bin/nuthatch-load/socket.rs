@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -13,7 +14,7 @@ use mio::{Interest, Registry, Token};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
-use socket2::{Domain, Protocol, Type};
+use socket2::{Domain, Protocol, SockRef, Type};
 
 /// Where the server is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,21 @@ impl Socket {
         socket.set_tcp_nodelay(true)?;
         socket.set_nonblocking(true)?;
         Ok(Socket::Tcp(TcpStream::from_std(socket.into())))
+    }
+
+    /// Makes reads and writes wait, each for at most `patience`; or not at all, as they are at first.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system says.
+    pub fn block(&self, patience: Option<Duration>) -> io::Result<()> {
+        let socket = match self {
+            Socket::Tcp(stream) => SockRef::from(stream),
+            Socket::Unix(stream) => SockRef::from(stream),
+        };
+        socket.set_read_timeout(patience)?;
+        socket.set_write_timeout(patience)?;
+        socket.set_nonblocking(patience.is_none())
     }
 }
 
