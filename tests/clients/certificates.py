@@ -20,7 +20,7 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
 [client]
 basicConstraints = CA:FALSE
 extendedKeyUsage = clientAuth
-subjectAltName = DNS:client.example
+subjectAltName = DNS:{name}.example
 """
 
 
@@ -38,24 +38,26 @@ class Certificates:
         # Removed with the object, which lives as long as the run.
         self._directory = tempfile.TemporaryDirectory()
         self._path = Path(self._directory.name)
-        (self._path / "extensions").write_text(EXTENSIONS)
         self.authority = self._issue("authority", "authority")
         self.server = self._issue("server", "server", by=self.authority)
         self.renewed = self._issue("renewed", "server", by=self.authority)
         self.client = self._issue("client", "client", by=self.authority)
+        self.writer = self._issue("writer", "client", by=self.authority)
         self.expired = self._issue("expired", "client", by=self.authority, days=-1)
         strange = self._issue("strange", "authority")
         self.stranger = self._issue("stranger", "client", by=strange)
 
     def _issue(self, name, kind, by=None, days=2):
         """Makes a pair whose subject is `CN=name`; signed by itself unless `by` is given."""
+        described = self._path / f"{name}.extensions"
+        described.write_text(EXTENSIONS.format(name=name))
         pair = Pair(self._path / f"{name}.pem", self._path / f"{name}.key")
         request = self._path / f"{name}.csr"
         curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
         subject = ("-subj", f"/CN={name}")
         run_tool("openssl", "req", *curve, "-keyout", pair.key, "-out", request, *subject)
         signer = ("-CA", by.certificate, "-CAkey", by.key) if by else ("-signkey", pair.key)
-        extensions = ("-extfile", self._path / "extensions", "-extensions", kind)
+        extensions = ("-extfile", described, "-extensions", kind)
         signing = (*signer, "-CAcreateserial") if by else signer
         run_tool(
             *("openssl", "x509", "-req", "-in", request, "-out", pair.certificate),

@@ -49,7 +49,9 @@ def old_versions_refused(server):
     """Also where the client would let them pass."""
     for version in ("-tls1", "-tls1_1"):
         said, code = talk(server, b"quit\r\n", version, "-cipher", "DEFAULT@SECLEVEL=0")
-        assert code != 0 and b"protocol version" in said, said[-500:]
+        assert code != 0, said[-500:]
+        # The second, where a server says first that it has none of the ciphers of that time.
+        assert b"alert protocol version" in said or b"alert handshake failure" in said, said[-500:]
 
 
 @each_version
@@ -96,10 +98,12 @@ def session_resumed(server):
 
 
 def reused(server, version):
-    """Whether a second handshake took up the session of the first: 1 or 0."""
+    """How many handshakes took up the session of the first: 1 or 0."""
     session = server.directory / "session"
     _, code = talk(server, b"quit\r\n", version, "-sess_out", session)
     same(code, 0)
+    if not session.exists():  # the server offered none
+        return 0
     said, code = talk(server, b"version\r\nquit\r\n", version, "-sess_in", session)
     assert code == 0 and b"VERSION 1." in said, said[-500:]
     return len(re.findall(rb"^Reused, ", said, re.M))
