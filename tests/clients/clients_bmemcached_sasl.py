@@ -80,11 +80,11 @@ def read_only(server):
 @on(by_sasl(RIGHTS))
 def prefix(server):
     client = connect(server, "tenant", "renting")
-    same(client.set("t1/a", "1"), True)
-    same(client.get("t1/a"), "1")
-    refused(MemcachedException, lambda: client.set("t2/a", "1"))
-    refused(MemcachedException, lambda: client.get("t2/a"))
-    same(client.get("t1/a"), "1")
+    same(client.set("t1:a", "1"), True)
+    same(client.get("t1:a"), "1")
+    refused(MemcachedException, lambda: client.set("t2:a", "1"))
+    refused(MemcachedException, lambda: client.get("t2:a"))
+    same(client.get("t1:a"), "1")
 
 
 def counted(server):

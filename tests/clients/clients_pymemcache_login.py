@@ -108,11 +108,11 @@ def denied(call):
 @on(by_text(RIGHTS))
 def prefix(server):
     client = LoginClient(server, "tenant", "renting")
-    same(client.set("t1/a", b"1"), True)
-    denied(lambda: client.set("t2/a", b"1"))
-    denied(lambda: client.get("t2/a"))
-    denied(lambda: client.get_many(["t1/a", "t2/a"]))
-    same(client.get("t1/a"), b"1")
+    same(client.set("t1:a", b"1"), True)
+    denied(lambda: client.set("t2:a", b"1"))
+    denied(lambda: client.get("t2:a"))
+    denied(lambda: client.get_many(["t1:a", "t2:a"]))
+    same(client.get("t1:a"), b"1")
 
 
 @check

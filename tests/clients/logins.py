@@ -8,7 +8,7 @@ USER, PASSWORD = "user", "pass word"
 READER, READER_PASSWORD = "reader", "reading"
 USERS = f"{USER}:{PASSWORD}\n"
 # Entries with rights, which memcached's file of the same form does not have.
-RIGHTS = f"{USERS}{READER}:{READER_PASSWORD}:read\ntenant:renting:read,write,prefix=t1/\n"
+RIGHTS = f"{USERS}{READER}:{READER_PASSWORD}:read\ntenant:renting:read,write,prefix=t1:\n"
 
 
 def text_login(user, password):
