@@ -218,7 +218,8 @@ async function main () {
   client.close()
 }
 
-main().catch((error) => {
+// A client that was refused keeps a socket for good; it must not keep the process.
+main().then(() => process.exit(0), (error) => {
   const place = (error.stack || '').split('\n').find((line) => line.includes(__filename))
   console.error(`${error.message}`, place)
   process.exit(1)
