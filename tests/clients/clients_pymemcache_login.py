@@ -14,7 +14,7 @@ class LoginClient(Client):
 
     def __init__(self, server, user=USER, password=PASSWORD, **settings):
         super().__init__(("localhost", server.port), **{**SETTINGS, **settings})
-        self._token = f"{user} {password}"
+        self._token = f"{user} {password}".encode()
 
     def _connect(self):
         super()._connect()
