@@ -135,7 +135,7 @@ def describe(error):
 
 
 @contextmanager
-def running(command, needs):
+def running(command, needs=Needs()):
     """A daemon, ready to serve; proved alive, then stopped, when the block ends."""
     with tempfile.TemporaryDirectory() as directory:
         needs.prepare(Path(directory))
