@@ -1,4 +1,7 @@
-"""pylibmc (PyPI) with SASL, by PLAIN alone: see `import_pylibmc` in the runner."""
+"""pylibmc (PyPI) with SASL.
+
+Its wheel has a libmemcached 1.0, which hangs up in the middle of a login of more than one step and
+takes the strongest mechanism that it is told of, so the daemon has to leave out SCRAM."""
 
 import pylibmc
 from harness import check, on, refused, same
@@ -7,6 +10,10 @@ from logins import PASSWORD, READER, READER_PASSWORD, RIGHTS, USER, USERS, by_sa
 TIMEOUTS = {"connect_timeout": 20_000, "receive_timeout": 20_000_000, "send_timeout": 20_000_000}
 # Said by the first request of a connection; those behind it are told of a server that is down.
 REFUSED = (pylibmc.Error, pylibmc.ServerDown)
+
+
+def plain_alone(users=USERS):
+    return by_sasl(users).and_then("-o", "sasl_mechs=PLAIN")
 
 
 def connect(server, user=USER, password=PASSWORD):
@@ -22,7 +29,7 @@ def works(client):
 
 
 @check
-@on(by_sasl())
+@on(plain_alone())
 def set_get(server):
     client = connect(server)
     works(client)
@@ -33,7 +40,7 @@ def set_get(server):
 
 
 @check
-@on(by_sasl())
+@on(plain_alone())
 def reconnect(server):
     for _ in range(20):
         client = connect(server)
@@ -43,7 +50,7 @@ def reconnect(server):
 
 
 @check
-@on(by_sasl())
+@on(plain_alone())
 def wrong_password(server):
     for user, password in ((USER, "wrong"), (USER, PASSWORD + "x"), ("nobody", PASSWORD)):
         refused(REFUSED, lambda: connect(server, user, password).set("a", b"1"))
@@ -51,7 +58,7 @@ def wrong_password(server):
 
 
 @check
-@on(by_sasl())
+@on(plain_alone())
 def no_login(server):
     client = pylibmc.Client([server.address], binary=True, behaviors=TIMEOUTS)
     refused(REFUSED, lambda: client.set("a", b"1"))
@@ -59,7 +66,7 @@ def no_login(server):
 
 
 @check
-@on(by_sasl(RIGHTS))
+@on(plain_alone(RIGHTS))
 def read_only(server):
     """Its write is refused, by an error that says why. libmemcached then closes the connection
     by itself and leaves the server alone for two seconds, so each refusal is one client's last."""
@@ -77,7 +84,7 @@ def read_only(server):
 
 
 @check
-@on(by_sasl())
+@on(plain_alone())
 def users_reloaded(server):
     works(connect(server))
     server.rewrite("users", f"{USER}:second\n")

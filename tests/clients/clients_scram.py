@@ -106,6 +106,15 @@ def stored(server):
 
 
 @each_mechanism
+@on(by_sasl().and_then("-o", "sasl_mechs=PLAIN"))
+def left_out(server, mechanism):
+    exchange = Exchange(server, mechanism)
+    same(exchange.packets.mechanisms(), [b"PLAIN"])
+    same(exchange.first()[0], AUTH_FAILED)
+    same(exchange.packets.plain(USER, PASSWORD), SUCCESS)
+
+
+@each_mechanism
 @on(by_sasl())
 def out_of_order(server, mechanism):
     """No way in without each step."""
