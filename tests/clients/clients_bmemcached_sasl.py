@@ -95,6 +95,17 @@ def counted(server):
 
 
 @check
+@on(by_sasl().and_then("-vvv"))
+def secrets_untold(server):
+    """Neither the right password nor a wrong one is logged."""
+    refused(MemcachedException, lambda: connect(server, password="guessed word").get("a"))
+    same(connect(server).set("a", "1"), True)
+    assert "127.0.0.1" in server.log(), "the failure is not logged"
+    for secret in (PASSWORD, "guessed"):
+        assert secret not in server.log(), server.log()
+
+
+@check
 @on(by_sasl())
 def users_reloaded(server):
     """By a signal and by itself; who is logged in stays, and a bad file changes nothing."""

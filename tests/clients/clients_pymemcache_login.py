@@ -1,5 +1,7 @@
 """pymemcache (PyPI) with `-Y`: the login is its first `set`, of any key, on each connection."""
 
+from pathlib import Path
+
 from certificates import TLS, client_context
 from harness import Needs, check, on, refused, same
 from logins import PASSWORD, READER, READER_PASSWORD, RIGHTS, USER, USERS, by_text
@@ -137,6 +139,21 @@ def refused_quietly(server):
     client.delete("a", noreply=True)
     same(client.get("a"), None)
     same(client.get_many(["a"]), {})
+
+
+@check
+@on(by_text().and_then("-vvv"))
+def secrets_untold(server):
+    """Neither the right password nor a wrong one, nor one in the wrong place, is shown anywhere."""
+    refused(MemcacheClientError, LoginClient(server, password="guessed word").version)
+    client = Client(server.address, **SETTINGS)
+    refused(MemcacheClientError, lambda: client.raw_command(f"auth {USER} misplaced"))
+    same(LoginClient(server).set("a", b"1"), True)
+    title = Path(f"/proc/{server.pid}/cmdline").read_bytes()
+    shown = [server.exchange(f"stats {of}\r\n".encode()) for of in ("", "settings", "conns")]
+    for text in (server.log().encode(), title, *shown):
+        for secret in (PASSWORD.encode(), b"guessed", b"misplaced"):
+            assert secret not in text, text
 
 
 @check
