@@ -8,9 +8,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 import traceback
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Callable
 
 # Far above what any of it takes on a loaded machine; they only end what hangs.
 START_SECS = 20
@@ -29,6 +32,39 @@ class Missing(Exception):
 
 class Skipped(Exception):
     """A file of checks is left out: the program that the message names is not installed."""
+
+
+def ask_version(server):
+    """Asserts that the daemon answers, in text."""
+    version = server.exchange(b"version\r\n")
+    assert version.startswith(b"VERSION "), version
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a check needs of its daemon; by default a plain one.
+
+    `{dir}` in arguments and environment stands for the daemon's directory."""
+
+    arguments: tuple = ()
+    environment: dict = field(default_factory=dict)
+    prepare: Callable = lambda directory: None  # puts files into it, before the daemon starts
+    enter: Callable = lambda connection: connection  # makes a connection one that is served
+    alive: Callable = ask_version
+
+    def and_then(self, *arguments):
+        """The same, with further arguments."""
+        return replace(self, arguments=(*self.arguments, *arguments))
+
+
+def on(needs):
+    """Says what the check below it needs of its daemon."""
+
+    def decorate(function):
+        function.needs = needs
+        return function
+
+    return decorate
 
 
 def check(function):
@@ -54,17 +90,18 @@ def check_each(**variants):
     return decorate
 
 
-def script_checks(module_name, script, command, suffix=""):
+def script_checks(module_name, script, command, suffix="", mark="check", needs=Needs()):
     """Makes checks of a script in another language: one for each `check("NAME"` in its text.
 
-    `command`, with host, port and NAME behind it, runs one of them; its exit code is the verdict."""
-    for name in re.findall(r"\bcheck\(\s*[\"'](\w+)[\"']", script.read_text()):
+    `mark` is the name of the function that is called there. `command`, with host, port and NAME
+    behind it, runs one of them; its exit code is the verdict."""
+    for name in re.findall(rf"\b{mark}\(\s*[\"'](\w+)[\"']", script.read_text()):
 
         def one(server, name=name):
             run_tool(*command, "127.0.0.1", server.port, name)
 
         one.__name__, one.__module__ = name + suffix, module_name
-        check(one)
+        check(on(needs)(one))
 
 
 def checks_of(module_name):
@@ -81,7 +118,7 @@ def run_check(function, command):
     signal.signal(signal.SIGALRM, give_up)
     signal.alarm(CHECK_SECS)
     try:
-        with running(command) as server:
+        with running(command, getattr(function, "needs", Needs())) as server:
             function(server)
     finally:
         signal.alarm(0)
@@ -98,10 +135,11 @@ def describe(error):
 
 
 @contextmanager
-def running(command):
+def running(command, needs=Needs()):
     """A daemon, ready to serve; proved alive, then stopped, when the block ends."""
     with tempfile.TemporaryDirectory() as directory:
-        server = Server(command, Path(directory))
+        needs.prepare(Path(directory))
+        server = Server(command, Path(directory), needs)
         try:
             server.await_port()
             yield server
@@ -117,19 +155,22 @@ def running(command):
 class Server:
     """One daemon on a loopback port of the system's choice."""
 
-    def __init__(self, command, directory):
+    def __init__(self, command, directory, needs):
         self.command = command
+        self.needs = needs
         self.directory = directory  # for the files of a check, too; gone when the daemon is
         self.port = None
         self._port_file = directory / "port"
         self._log = directory / "log"
+        further = [word.replace("{dir}", str(directory)) for word in needs.arguments]
+        asked = {k: v.replace("{dir}", str(directory)) for k, v in needs.environment.items()}
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
-                [*command, "-l", "127.0.0.1", "-p", "-1", "-U", "0"],
+                [*command, "-l", "127.0.0.1", "-p", "-1", "-U", "0", *further],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(self._port_file)},
+                env={**os.environ, "MEMCACHED_PORT_FILENAME": str(self._port_file), **asked},
             )
         self.pid = self._process.pid
 
@@ -139,7 +180,7 @@ class Server:
 
     def another(self):
         """A second daemon with the same command line, as a context."""
-        return running(self.command)
+        return running(self.command, self.needs)
 
     @contextmanager
     def and_others(self, count):
@@ -160,9 +201,17 @@ class Server:
             raise RuntimeError("the daemon ended at start")
         raise TimeoutError(f"no port file after {START_SECS} s")
 
+    def plug(self):
+        """A connection as it is before a handshake or a login."""
+        return socket.create_connection(("127.0.0.1", self.port), ANSWER_SECS)
+
+    def connect(self):
+        """A connection that is served."""
+        return self.needs.enter(self.plug())
+
     def exchange(self, request):
         """Sends bytes and `quit` on a connection of their own; all that is answered."""
-        with socket.create_connection(("127.0.0.1", self.port), ANSWER_SECS) as connection:
+        with self.connect() as connection:
             connection.sendall(request + b"quit\r\n")
             answer = bytearray()
             while received := connection.recv(65536):
@@ -178,10 +227,33 @@ class Server:
         lines = self.exchange(" ".join(["stats", *arguments]).encode() + b"\r\n").decode()
         return dict(line.split(" ", 2)[1:] for line in lines.splitlines() if line != "END")
 
+    def rewrite(self, name, content):
+        """Puts a file of its directory in place of the one that is there, whole."""
+        new = self.directory / f"{name}.new"
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+        new.rename(self.directory / name)
+
+    def reload(self):
+        """Asks for its files to be read again."""
+        self._process.send_signal(signal.SIGHUP)
+
+    def await_that(self, condition):
+        """Waits until `condition()` is true."""
+        deadline = time.monotonic() + ANSWER_SECS
+        while not condition():
+            assert time.monotonic() < deadline, "what was awaited did not happen"
+            try:  # the wait for its end is what paces the loop
+                raise RuntimeError(f"the daemon ended with {self._process.wait(0.02)}")
+            except subprocess.TimeoutExpired:
+                continue
+
+    def log(self):
+        """What it has logged so far."""
+        return self._log.read_text(errors="replace")
+
     def stop(self):
         """Asserts that the daemon still serves and that it ends in good order."""
-        version = self.exchange(b"version\r\n")
-        assert version.startswith(b"VERSION "), version
+        self.needs.alive(self)
         self._process.terminate()
         same(self._process.wait(STOP_SECS), 0)
 
@@ -196,7 +268,7 @@ class Server:
 
     def obituary(self):
         """How the daemon ended, and the end of its log."""
-        last_words = self._log.read_text(errors="replace")[-500:]
+        last_words = self.log()[-500:]
         return f"the daemon ended with {self._process.returncode}: {last_words}"
 
 

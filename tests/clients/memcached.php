@@ -8,10 +8,19 @@ declare(strict_types=1);
 [, $protocol, $host, $port, $name] = $argv;
 $checks = [];
 const MIB = 1024 * 1024;
+// The users of a daemon with SASL.
+const USER = ['user', 'pass word'];
+const READER = ['reader', 'reading'];
 
 function check(string $name, callable $body): void
 {
     $GLOBALS['checks'][$name] = $body;
+}
+
+// Run on a daemon with SASL.
+function checkLogin(string $name, callable $body): void
+{
+    check($name, $body);
 }
 
 function same(mixed $got, mixed $expected): void
@@ -22,7 +31,7 @@ function same(mixed $got, mixed $expected): void
     }
 }
 
-function connect(array $options = []): Memcached
+function connect(array $options = [], array $login = []): Memcached
 {
     global $protocol, $host, $port;
     $client = new Memcached();
@@ -32,6 +41,9 @@ function connect(array $options = []): Memcached
         Memcached::OPT_CONNECT_TIMEOUT => 20000,
         Memcached::OPT_POLL_TIMEOUT => 20000,
     ]);
+    if ($login) {
+        same($client->setSaslAuthData(...$login), true);
+    }
     same($client->addServer($host, (int) $port), true);
     return $client;
 }
@@ -285,6 +297,42 @@ check('sessions', function () {
     session_regenerate_id(true);
     same($_SESSION['user']['visits'], 1);
     session_destroy();
+});
+
+checkLogin('login', function () {
+    $client = connect(login: USER);
+    $items = [];
+    for ($i = 0; $i < 100; $i++) {
+        $items["key$i"] = "value $i";
+    }
+    same($client->setMulti($items), true);
+    same($client->getMulti(array_keys($items), Memcached::GET_PRESERVE_ORDER), $items);
+    same($client->delete('key1'), true);
+    same($client->quit(), true);
+    same($client->get('key2'), 'value 2');
+});
+
+checkLogin('login_wrong', function () {
+    foreach ([['user', 'wrong'], ['user', 'pass wordx'], ['nobody', 'pass word']] as $login) {
+        $client = connect(login: $login);
+        same($client->set('a', '1'), false);
+        same($client->get('a'), false);
+        same($client->getResultCode() !== Memcached::RES_NOTFOUND, true);
+    }
+    same(connect()->set('a', '1'), false);
+    $client = connect(login: USER);
+    failed($client, $client->get('a'), Memcached::RES_NOTFOUND);
+});
+
+// Each refusal is named; libmemcached then connects anew by itself.
+checkLogin('login_read_only', function () {
+    same(connect(login: USER)->set('a', '1'), true);
+    $client = connect(login: READER);
+    same($client->get('a'), '1');
+    failed($client, $client->set('a', '2'), Memcached::RES_AUTH_FAILURE);
+    same($client->get('a'), '1');
+    failed($client, $client->delete('a'), Memcached::RES_AUTH_FAILURE);
+    same($client->get('a'), '1');
 });
 
 try {

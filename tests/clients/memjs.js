@@ -11,6 +11,10 @@ const memjs = require('memjs')
 const [host, port, name] = process.argv.slice(2)
 const checks = new Map()
 const check = (name, body) => checks.set(name, body)
+// Run on a daemon with SASL, which knows these.
+const checkLogin = check
+const USER = { username: 'user', password: 'pass word' }
+const READER = { username: 'reader', password: 'reading' }
 const MIB = 1024 * 1024
 
 function connect (settings) {
@@ -172,13 +176,50 @@ check('quit_and_reconnect', async (client) => {
   second.close()
 })
 
+checkLogin('login', async () => {
+  const client = connect(USER)
+  const numbers = [...Array(100).keys()]
+  await Promise.all(numbers.map((i) => client.set(`key${i}`, `${i}`, {})))
+  assert.deepEqual(await Promise.all(numbers.map((i) => valueOf(client, `key${i}`))), numbers.map(String))
+  assert.equal(await client.delete('key1'), true)
+  client.close()
+})
+
+checkLogin('login_wrong', async () => {
+  for (const wrong of [{ password: 'wrong' }, { password: 'pass wordx' }, { username: 'nobody' }]) {
+    const client = connect({ ...USER, ...wrong })
+    await assert.rejects(client.set('a', '1', {}))
+    client.close()
+  }
+  const anonymous = connect()
+  await assert.rejects(anonymous.set('a', '1', {}))
+  anonymous.close()
+  const client = connect(USER)
+  assert.equal(await valueOf(client, 'a'), null)
+  client.close()
+})
+
+// A refusal counts as a failed login for this client: it connects anew and tries again.
+checkLogin('login_read_only', async () => {
+  const client = connect(USER)
+  const reader = connect(READER)
+  await client.set('a', '1', {})
+  await assert.rejects(reader.set('a', '2', {}))
+  assert.equal(await valueOf(reader, 'a'), '1')
+  await assert.rejects(reader.delete('a'))
+  assert.equal(await valueOf(reader, 'a'), '1')
+  client.close()
+  reader.close()
+})
+
 async function main () {
   const client = connect()
   await checks.get(name)(client)
   client.close()
 }
 
-main().catch((error) => {
+// A client that was refused keeps a socket for good; it must not keep the process.
+main().then(() => process.exit(0), (error) => {
   const place = (error.stack || '').split('\n').find((line) => line.includes(__filename))
   console.error(`${error.message}`, place)
   process.exit(1)
