@@ -191,7 +191,7 @@ pub const TLS_PENDING_MAX_BYTES: usize = 36 * 1024;
 
 /// Sessions of TLS 1.2 that are remembered to be resumed, for each kind of listener; those of clients
 /// that take tickets are not.
-pub const TLS_SESSIONS_MAX: usize = 16 * 1024;
+pub const TLS_SESSIONS_MAX: usize = 4096;
 
 /// Smallest and largest `-o ssl_wbuf_size`, bytes; one such buffer a worker.
 pub const TLS_WRITE_MIN_BYTES: usize = 1024;

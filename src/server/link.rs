@@ -109,7 +109,7 @@ impl Link {
     pub(super) fn is_in_handshake(&self) -> bool {
         match &self.tls {
             Tls::Admitted(_) => true,
-            Tls::On(layer) => !layer.is_open(),
+            Tls::On(layer) => layer.is_in_handshake(),
             _ => false,
         }
     }
@@ -126,7 +126,7 @@ impl Link {
         }
     }
 
-    /// When its handshake began, while that is not done.
+    /// When its handshake began, while that is not done, or has failed and the client does not take note.
     pub(super) fn handshake_started(&self) -> Option<Secs> {
         match &self.tls {
             Tls::On(layer) if !layer.is_open() => Some(layer.started()),
@@ -212,10 +212,10 @@ impl Link {
             let sent = write_once(&mut self.stream, scratch.outgoing()).map_err(ReadError::Io)?;
             layer.keep_unsent(scratch, sent);
         }
-        let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
-        if taken.opened.is_some() {
+        if !was_open && !layer.is_in_handshake() {
             shared.leave();
         }
+        let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
         let more = count == offered || layer.is_ended();
         Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
     }

@@ -388,7 +388,9 @@ impl Worker {
             let lingers = conn.is_lingering();
             let started = conn.link().handshake_started();
             if started.is_some_and(|at| self.handshakes.is_overdue(at, self.now.secs)) {
-                self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
+                if conn.link().is_in_handshake() {
+                    self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
+                }
                 self.close(index, &End::Overdue);
                 continue;
             }

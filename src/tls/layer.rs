@@ -153,6 +153,11 @@ impl Layer {
         self.is_open
     }
 
+    /// Whether a handshake is on its way: neither done nor failed.
+    pub fn is_in_handshake(&self) -> bool {
+        !self.is_open && !self.is_closed
+    }
+
     /// Whether the client has said that nothing more comes.
     pub fn is_ended(&self) -> bool {
         self.is_ended
@@ -233,11 +238,12 @@ impl Layer {
         let rest = if self.is_ended || result.is_err() { &[] } else { &incoming[start..end] };
         self.pending = rest.to_vec();
         if result.is_err() {
-            self.add_alerts(scratch, &mut incoming[start..end]);
+            self.add_alerts(scratch);
         }
         scratch.incoming = incoming;
         result?;
         if self.pending.len() > TLS_PENDING_MAX_BYTES {
+            self.is_closed = true;
             return Err(Failure("message of the handshake is too long".to_owned()));
         }
         if !self.is_open && !self.records.is_handshaking() {
@@ -248,19 +254,20 @@ impl Layer {
         Ok(taken)
     }
 
-    /// Adds what the client is to be told of a failure. `incoming` is where it was.
-    fn add_alerts(&mut self, scratch: &mut Scratch, incoming: &mut [u8]) {
+    /// Adds what the client is to be told of a failure. Nothing that has come is looked at again.
+    fn add_alerts(&mut self, scratch: &mut Scratch) {
         self.is_closed = true;
-        let mut start = 0;
-        loop {
-            let UnbufferedStatus { discard, state, .. } =
-                self.records.process_tls_records(&mut incoming[start..]);
-            match state {
-                Ok(ConnectionState::EncodeTlsData(mut message)) => scratch.encode(&mut message),
-                _ => return,
-            }
-            start += discard;
+        while self.records.wants_write() {
+            let status = self.records.process_tls_records(&mut []);
+            let Ok(ConnectionState::EncodeTlsData(mut message)) = status.state else { return };
+            scratch.encode(&mut message);
         }
+    }
+
+    /// Bytes that are held back.
+    #[cfg(test)]
+    pub(super) fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
     /// Encrypts `plain` behind what is in `scratch`. Only once the handshake is done.

@@ -22,6 +22,9 @@ mod names;
 
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 pub use certificates::{Certificates, LoadError};
 pub use layer::{Failure, Layer, Opened, Scratch, Taken};
 
