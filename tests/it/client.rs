@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::harness::{PATIENCE, moment, wait_for};
@@ -17,6 +18,7 @@ pub struct Client {
     pending: Vec<u8>,
     is_unix: bool,
     is_closed: bool,
+    tls: Option<Box<ClientConnection>>,
 }
 
 /// What a look for more bytes found.
@@ -45,7 +47,7 @@ impl Client {
         socket.set_tcp_nodelay(true)?;
         // Closing resets the connection, so that thousands of runs leave no port in TIME_WAIT.
         socket.set_linger(Some(Duration::ZERO))?;
-        Ok(Client { socket, pending: Vec::new(), is_unix: false, is_closed: false })
+        Ok(Client { socket, pending: Vec::new(), is_unix: false, is_closed: false, tls: None })
     }
 
     /// A TCP connection with a receive buffer of a few kB, for clients that do not read.
@@ -55,7 +57,7 @@ impl Client {
         socket.set_recv_buffer_size(4096).expect("SO_RCVBUF");
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
         socket.connect(&address.into()).expect("the server accepts");
-        Client { socket, pending: Vec::new(), is_unix: false, is_closed: false }
+        Client { socket, pending: Vec::new(), is_unix: false, is_closed: false, tls: None }
     }
 
     /// A connection to a Unix socket.
@@ -68,14 +70,21 @@ impl Client {
     pub fn try_unix(path: &Path) -> Option<Client> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).ok()?;
         socket.connect(&SockAddr::unix(path).ok()?).ok()?;
-        Some(Client { socket, pending: Vec::new(), is_unix: true, is_closed: false })
+        Some(Client { socket, pending: Vec::new(), is_unix: true, is_closed: false, tls: None })
     }
 
     /// Sends all of `bytes`. A server that has hung up is not an error here: what it answered, and
     /// that it closed, is for the expectations.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.socket.set_write_timeout(Some(PATIENCE)).expect("SO_SNDTIMEO");
-        match self.socket.write_all(bytes.as_ref()) {
+        let sent = match &mut self.tls {
+            None => self.socket.write_all(bytes.as_ref()),
+            Some(tls) => {
+                tls.writer().write_all(bytes.as_ref()).expect("no bound");
+                send_records(&mut self.socket, tls)
+            }
+        };
+        match sent {
             Ok(()) => {}
             Err(err) if is_hangup(err.kind()) => {}
             Err(err) => panic!("send: {err}"),
@@ -133,6 +142,12 @@ impl Client {
         let mut chunk = [0; 64 * 1024];
         match self.socket.read(&mut chunk) {
             Ok(0) => self.is_closed = true,
+            Ok(count) if self.tls.is_some() => {
+                return match self.take_records(&chunk[..count]) {
+                    Ok(()) => Received::Some,
+                    Err(error) => panic!("receive: {error}"),
+                };
+            }
             Ok(count) => {
                 self.pending.extend_from_slice(&chunk[..count]);
                 return Received::Some;
@@ -144,6 +159,56 @@ impl Client {
             Err(err) => panic!("receive: {err}"),
         }
         Received::Closed
+    }
+
+    /// Shakes hands, and speaks TLS from then on. `Err`: what went wrong, as the client sees it.
+    pub fn secure(&mut self, mut tls: ClientConnection) -> Result<(), String> {
+        tls.set_buffer_limit(None);
+        let mut tls = Box::new(tls);
+        let text = |error: std::io::Error| error.to_string();
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut self.socket).map_err(text)?;
+        }
+        send_records(&mut self.socket, &mut tls).map_err(text)?;
+        self.tls = Some(tls);
+        // What came with the end of the handshake.
+        self.take_records(&[])
+    }
+
+    /// The client's side of TLS.
+    pub fn tls(&self) -> &ClientConnection {
+        self.tls.as_ref().expect("a client with TLS")
+    }
+
+    /// Says that nothing more will be sent, as TLS does.
+    pub fn end_records(&mut self) {
+        let tls = self.tls.as_mut().expect("a client with TLS");
+        tls.send_close_notify();
+        send_records(&mut self.socket, tls).expect("the server is still there");
+    }
+
+    /// Whether the server has said that nothing more comes, as TLS does.
+    pub fn was_told_the_end(&mut self) -> bool {
+        let tls = self.tls.as_mut().expect("a client with TLS");
+        tls.process_new_packets().is_ok_and(|state| state.peer_has_closed())
+    }
+
+    fn take_records(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        let tls = self.tls.as_mut().expect("a client with TLS");
+        loop {
+            if !bytes.is_empty() {
+                tls.read_tls(&mut bytes).expect("memory");
+            }
+            tls.process_new_packets().map_err(|error| error.to_string())?;
+            let mut chunk = [0; 16 * 1024];
+            while let Ok(count @ 1..) = tls.reader().read(&mut chunk) {
+                self.pending.extend_from_slice(&chunk[..count]);
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Waits until at least `count` bytes are pending.
@@ -226,7 +291,11 @@ impl Client {
     /// The server must close, with nothing more said.
     #[track_caller]
     pub fn expect_closed(&mut self) {
-        let got = self.receive(PATIENCE);
+        let mut got = self.receive(PATIENCE);
+        while got == Received::Some && self.tls.is_some() && self.pending.is_empty() {
+            // The word of TLS that nothing more comes.
+            got = self.receive(PATIENCE);
+        }
         let rest = show(&self.pending);
         assert!(got == Received::Closed && self.pending.is_empty(), "no close but {got:?}: {rest}");
     }
@@ -253,6 +322,13 @@ impl Client {
             is_wanted(value).then_some(())
         });
     }
+}
+
+fn send_records(socket: &mut Socket, tls: &mut ClientConnection) -> std::io::Result<()> {
+    while tls.wants_write() {
+        tls.write_tls(socket)?;
+    }
+    Ok(())
 }
 
 fn is_hangup(kind: ErrorKind) -> bool {

@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod authority;
+
 mod client;
 
 mod pattern;
@@ -45,6 +47,8 @@ mod dump;
 mod process;
 
 mod login;
+
+mod tls;
 
 mod udp;
 
