@@ -6,6 +6,8 @@
 //! after the others.
 #![forbid(unsafe_code)]
 
+mod records;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,7 +20,7 @@ use super::buffers::{Buffers, Pool};
 use super::gather::{Gather, Part};
 use super::go::{Context, End, Go, Next};
 use super::handshakes::Handshakes;
-use super::link::{Flush, Heard, Link, ReadError};
+use super::link::{Flush, Link};
 use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
@@ -27,8 +29,7 @@ use crate::limits::{
 };
 use crate::metrics::Counter;
 use crate::session::{Output, Portion, Session, Turn, Want};
-use crate::tls::{Failure, Opened};
-use crate::watch::{Classes, CloseReason, Event as WatchEvent};
+use crate::watch::CloseReason;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
 #[derive(Debug)]
@@ -487,85 +488,6 @@ impl Conn {
         }
     }
 
-    /// The same with TLS.
-    fn read_records(
-        &mut self,
-        held: &mut Buffers,
-        context: &mut Context<'_>,
-    ) -> Result<usize, End> {
-        let (index, now) = (context.index, context.now.secs);
-        let space = held.input.space(READ_BUF_BYTES);
-        match self.link.read_records(space, index, now, context.handshakes) {
-            Ok(Heard::Nothing) => {
-                self.readable = false;
-                Ok(0)
-            }
-            Ok(Heard::Some { plain, more, opened }) => {
-                self.readable = more || self.peer_done;
-                self.must_flush = self.link.has_unsent();
-                self.writable = !self.must_flush;
-                if let Some(opened) = opened {
-                    self.note_opened(opened, context);
-                }
-                if self.session.handles_secrets() {
-                    context.handshakes.scratch.wipe();
-                }
-                held.input.filled(plain);
-                Ok(plain)
-            }
-            Ok(Heard::End(is_amid_handshake)) => {
-                if is_amid_handshake {
-                    self.note_failure("the client has left amid the handshake", true, context);
-                }
-                Err(End::Done)
-            }
-            Err(ReadError::Tls(Failure(message), is_in_handshake)) => {
-                self.note_failure(&message, is_in_handshake, context);
-                self.hang_up(held, context).map(|()| 0)
-            }
-            Err(ReadError::Io(err)) => Err(End::Failed(err)),
-            Err(ReadError::Overfull) => Err(End::Overfull),
-        }
-    }
-
-    /// Ends a conversation whose records make no sense: nothing is answered any more.
-    fn hang_up(&mut self, held: &mut Buffers, context: &mut Context<'_>) -> Result<(), End> {
-        self.reason = CloseReason::Error;
-        self.phase = Phase::Closing;
-        held.output = Output::new();
-        held.input.clear();
-        // What has come and has not been read would turn the end into a reset.
-        self.readable = true;
-        self.must_flush = self.link.has_unsent();
-        self.writable = !self.must_flush;
-        if self.must_flush { Ok(()) } else { self.finish(held, context) }
-    }
-
-    fn note_opened(&mut self, opened: Opened, context: &Context<'_>) {
-        if self.session.is_guest() {
-            self.session.show_certificate(self.link.peer_names());
-        }
-        let certificates = &context.handshakes.certificates;
-        let has_cache = certificates.as_ref().is_some_and(|them| them.options().session_cache);
-        if opened == Opened::Anew && has_cache {
-            context.counters.bump(Counter::SslNewSessions);
-        }
-    }
-
-    /// Counts and tells a failure of TLS.
-    fn note_failure(&self, message: &str, is_in_handshake: bool, context: &Context<'_>) {
-        context.counters.bump(match is_in_handshake {
-            true => Counter::SslHandshakeErrors,
-            false => Counter::SslProtoErrors,
-        });
-        let descriptor = self.stream().as_raw_fd();
-        log::debug!("TLS of connection {descriptor}: {message}");
-        let hub = context.shared.store.hub();
-        if hub.watches(Classes::CONNEVENTS) {
-            hub.emit(&WatchEvent::ConnTlsError { descriptor, message });
-        }
-    }
-
     /// Writes what there is; afterwards `must_flush` tells whether some of it is left.
     fn flush(&mut self, output: &mut Output, context: &mut Context<'_>) -> Result<(), End> {
         if output.is_empty() && !self.link.has_unsent() {
@@ -575,10 +497,8 @@ impl Conn {
         let (counters, now) = (context.counters, context.now.secs);
         let active_at = &mut self.active_at;
         let note = |count| {
-            if count > 0 {
-                counters.add(Counter::BytesWritten, count as u64);
-                *active_at = now;
-            }
+            counters.add(Counter::BytesWritten, count as u64);
+            *active_at = now;
         };
         let flush = self.link.write(output, context.handshakes, note).map_err(End::Failed)?;
         self.must_flush = flush != Flush::Done;

@@ -63,8 +63,8 @@ pub(super) enum Heard {
         /// The handshake has just been done.
         opened: Option<Opened>,
     },
-    /// The end of input; true: amid the handshake.
-    End(bool),
+    /// The end of input.
+    End,
 }
 
 /// Why records cannot be read.
@@ -76,12 +76,6 @@ pub(super) enum ReadError {
     Tls(Failure, bool),
     /// There is no room for what is to be held back.
     Overfull,
-}
-
-/// Bytes that were written and were offered, of a write that is over.
-struct Written {
-    plain: usize,
-    flush: Flush,
 }
 
 impl Link {
@@ -112,6 +106,11 @@ impl Link {
             Tls::On(layer) => layer.is_in_handshake(),
             _ => false,
         }
+    }
+
+    /// Whether its handshake has begun and is not done.
+    pub(super) fn is_amid_handshake(&self) -> bool {
+        matches!(&self.tls, Tls::On(layer) if layer.is_in_handshake() && layer.has_heard())
     }
 
     /// Whether it waits for such a place.
@@ -189,7 +188,7 @@ impl Link {
         let Tls::On(layer) = &mut self.tls else { unreachable!("it has just begun") };
         let was_open = layer.is_open();
         if layer.is_ended() {
-            return Ok(Heard::End(false));
+            return Ok(Heard::End);
         }
         let scratch = &mut shared.scratch;
         scratch.clear();
@@ -199,7 +198,7 @@ impl Link {
         }
         let offered = space.len();
         let count = match self.stream.read(space) {
-            Ok(0) => return Ok(Heard::End(!was_open && layer.has_heard())),
+            Ok(0) => return Ok(Heard::End),
             Ok(count) => count,
             Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Heard::Nothing),
             Err(err) if err.kind() == ErrorKind::Interrupted => {
@@ -246,7 +245,22 @@ impl Link {
     }
 
     /// Writes what there is of `output`; `note` is told how many bytes of it have gone, each time.
+    #[inline]
     pub(super) fn write(
+        &mut self,
+        output: &mut Output,
+        shared: &mut Handshakes,
+        note: impl FnMut(usize),
+    ) -> io::Result<Flush> {
+        match self.tls {
+            Tls::Off => write_plain(&mut self.stream, output, note),
+            _ => self.write_all_records(output, shared, note),
+        }
+    }
+
+    /// Of its own, so that who has no TLS does not pay for its frame.
+    #[inline(never)]
+    fn write_all_records(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
@@ -254,11 +268,10 @@ impl Link {
     ) -> io::Result<Flush> {
         let mut total = 0;
         loop {
-            let Written { plain, flush } = match &self.tls {
-                Tls::Off => write_plain(&mut self.stream, output)?,
-                _ => self.write_records(output, shared)?,
-            };
-            note(plain);
+            let (plain, flush) = self.write_records(output, shared)?;
+            if plain > 0 {
+                note(plain);
+            }
             total += plain;
             match flush {
                 Flush::Paused if total < VALUE_BYTES_PER_GO => {}
@@ -267,15 +280,14 @@ impl Link {
         }
     }
 
-    /// Writes once: records that were not taken, else as much of `output` as is encrypted at once.
+    /// Writes once: records that were not taken, else as much of `output` as is encrypted at once, which is
+    /// answered.
     fn write_records(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
-    ) -> io::Result<Written> {
-        let Tls::On(layer) = &mut self.tls else {
-            return Ok(Written { plain: 0, flush: Flush::Done });
-        };
+    ) -> io::Result<(usize, Flush)> {
+        let Tls::On(layer) = &mut self.tls else { return Ok((0, Flush::Done)) };
         let mut plain = 0;
         let (offered, sent) = if layer.unsent().is_empty() {
             let Handshakes { scratch, gathered, write_bytes, .. } = shared;
@@ -299,7 +311,7 @@ impl Link {
             true => Flush::Done,
             false => Flush::Paused,
         };
-        Ok(Written { plain, flush })
+        Ok((plain, flush))
     }
 
     /// Tells the client that nothing more comes, as far as TLS has a word for it and the kernel takes it.
@@ -324,34 +336,47 @@ impl Link {
     }
 }
 
-/// Writes `output` once, from where it lies.
-fn write_plain(stream: &mut Stream, output: &mut Output) -> io::Result<Written> {
-    let (offered, sent) = match output.plain() {
-        Some(bytes) => (bytes.len(), write_once(stream, bytes)?),
-        None => {
-            let slices = output.slices(VALUE_BYTES_PER_GO);
-            let offered = slices.iter().map(|slice| slice.len()).sum();
-            (offered, taken(|| stream.write_vectored(&slices))?)
+/// Writes `output` from where it lies, until there is no more, or the kernel or others are in the way.
+#[inline]
+fn write_plain(
+    stream: &mut Stream,
+    output: &mut Output,
+    mut note: impl FnMut(usize),
+) -> io::Result<Flush> {
+    let mut written = 0;
+    loop {
+        let (offered, result) = match output.plain() {
+            Some(bytes) => (bytes.len(), stream.write(bytes)),
+            None => {
+                let slices = output.slices(VALUE_BYTES_PER_GO);
+                let offered = slices.iter().map(|slice| slice.len()).sum();
+                (offered, stream.write_vectored(&slices))
+            }
+        };
+        let count = match result {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => count,
+            Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Flush::Blocked),
+            Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+            Err(err) => return Err(err),
+        };
+        note(count);
+        output.advance(count);
+        written += count;
+        if output.is_empty() {
+            return Ok(Flush::Done);
+        } else if count < offered {
+            return Ok(Flush::Blocked);
+        } else if written >= VALUE_BYTES_PER_GO {
+            return Ok(Flush::Paused);
         }
-    };
-    output.advance(sent);
-    let flush = match output.is_empty() {
-        true => Flush::Done,
-        false if sent < offered => Flush::Blocked,
-        false => Flush::Paused,
-    };
-    Ok(Written { plain: sent, flush })
+    }
 }
 
 /// How many of `bytes`, which are some, the kernel takes; 0: none now.
 fn write_once(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
-    taken(|| stream.write(bytes))
-}
-
-/// How many bytes `write`, which has some, hands to the kernel; 0: none now.
-fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        return match write() {
+        return match stream.write(bytes) {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(err) if err.kind() == ErrorKind::Interrupted => continue,
