@@ -497,10 +497,8 @@ impl Conn {
         let (counters, now) = (context.counters, context.now.secs);
         let active_at = &mut self.active_at;
         let note = |count| {
-            if count > 0 {
-                counters.add(Counter::BytesWritten, count as u64);
-                *active_at = now;
-            }
+            counters.add(Counter::BytesWritten, count as u64);
+            *active_at = now;
         };
         let flush = self.link.write(output, context.handshakes, note).map_err(End::Failed)?;
         self.must_flush = flush != Flush::Done;

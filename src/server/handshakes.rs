@@ -70,6 +70,11 @@ impl Handshakes {
         self.waiting.retain(|other| *other != index);
     }
 
+    /// Whether anybody waits for a place.
+    pub(super) fn has_queue(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// The next that gets a place, if there is one.
     pub(super) fn next(&mut self) -> Option<usize> {
         if self.in_flight == TLS_HANDSHAKES_MAX {

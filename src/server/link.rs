@@ -78,12 +78,6 @@ pub(super) enum ReadError {
     Overfull,
 }
 
-/// Bytes that were written and were offered, of a write that is over.
-struct Written {
-    plain: usize,
-    flush: Flush,
-}
-
 impl Link {
     /// `mode`: the listener is one with TLS.
     pub(super) fn new(stream: Stream, mode: Option<Mode>) -> Link {
@@ -251,7 +245,22 @@ impl Link {
     }
 
     /// Writes what there is of `output`; `note` is told how many bytes of it have gone, each time.
+    #[inline]
     pub(super) fn write(
+        &mut self,
+        output: &mut Output,
+        shared: &mut Handshakes,
+        note: impl FnMut(usize),
+    ) -> io::Result<Flush> {
+        match self.tls {
+            Tls::Off => write_plain(&mut self.stream, output, note),
+            _ => self.write_all_records(output, shared, note),
+        }
+    }
+
+    /// Of its own, so that who has no TLS does not pay for its frame.
+    #[inline(never)]
+    fn write_all_records(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
@@ -259,11 +268,10 @@ impl Link {
     ) -> io::Result<Flush> {
         let mut total = 0;
         loop {
-            let Written { plain, flush } = match &self.tls {
-                Tls::Off => write_plain(&mut self.stream, output)?,
-                _ => self.write_records(output, shared)?,
-            };
-            note(plain);
+            let (plain, flush) = self.write_records(output, shared)?;
+            if plain > 0 {
+                note(plain);
+            }
             total += plain;
             match flush {
                 Flush::Paused if total < VALUE_BYTES_PER_GO => {}
@@ -272,15 +280,14 @@ impl Link {
         }
     }
 
-    /// Writes once: records that were not taken, else as much of `output` as is encrypted at once.
+    /// Writes once: records that were not taken, else as much of `output` as is encrypted at once, which is
+    /// answered.
     fn write_records(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
-    ) -> io::Result<Written> {
-        let Tls::On(layer) = &mut self.tls else {
-            return Ok(Written { plain: 0, flush: Flush::Done });
-        };
+    ) -> io::Result<(usize, Flush)> {
+        let Tls::On(layer) = &mut self.tls else { return Ok((0, Flush::Done)) };
         let mut plain = 0;
         let (offered, sent) = if layer.unsent().is_empty() {
             let Handshakes { scratch, gathered, write_bytes, .. } = shared;
@@ -304,7 +311,7 @@ impl Link {
             true => Flush::Done,
             false => Flush::Paused,
         };
-        Ok(Written { plain, flush })
+        Ok((plain, flush))
     }
 
     /// Tells the client that nothing more comes, as far as TLS has a word for it and the kernel takes it.
@@ -329,34 +336,47 @@ impl Link {
     }
 }
 
-/// Writes `output` once, from where it lies.
-fn write_plain(stream: &mut Stream, output: &mut Output) -> io::Result<Written> {
-    let (offered, sent) = match output.plain() {
-        Some(bytes) => (bytes.len(), write_once(stream, bytes)?),
-        None => {
-            let slices = output.slices(VALUE_BYTES_PER_GO);
-            let offered = slices.iter().map(|slice| slice.len()).sum();
-            (offered, taken(|| stream.write_vectored(&slices))?)
+/// Writes `output` from where it lies, until there is no more, or the kernel or others are in the way.
+#[inline]
+fn write_plain(
+    stream: &mut Stream,
+    output: &mut Output,
+    mut note: impl FnMut(usize),
+) -> io::Result<Flush> {
+    let mut written = 0;
+    loop {
+        let (offered, result) = match output.plain() {
+            Some(bytes) => (bytes.len(), stream.write(bytes)),
+            None => {
+                let slices = output.slices(VALUE_BYTES_PER_GO);
+                let offered = slices.iter().map(|slice| slice.len()).sum();
+                (offered, stream.write_vectored(&slices))
+            }
+        };
+        let count = match result {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => count,
+            Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Flush::Blocked),
+            Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+            Err(err) => return Err(err),
+        };
+        note(count);
+        output.advance(count);
+        written += count;
+        if output.is_empty() {
+            return Ok(Flush::Done);
+        } else if count < offered {
+            return Ok(Flush::Blocked);
+        } else if written >= VALUE_BYTES_PER_GO {
+            return Ok(Flush::Paused);
         }
-    };
-    output.advance(sent);
-    let flush = match output.is_empty() {
-        true => Flush::Done,
-        false if sent < offered => Flush::Blocked,
-        false => Flush::Paused,
-    };
-    Ok(Written { plain: sent, flush })
+    }
 }
 
 /// How many of `bytes`, which are some, the kernel takes; 0: none now.
 fn write_once(stream: &mut Stream, bytes: &[u8]) -> io::Result<usize> {
-    taken(|| stream.write(bytes))
-}
-
-/// How many bytes `write`, which has some, hands to the kernel; 0: none now.
-fn taken(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        return match write() {
+        return match stream.write(bytes) {
             Ok(0) => Err(ErrorKind::WriteZero.into()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => Ok(0),
             Err(err) if err.kind() == ErrorKind::Interrupted => continue,

@@ -206,7 +206,9 @@ impl Worker {
             self.list();
             self.serve();
             self.serve_udp();
-            self.admit();
+            if self.handshakes.has_queue() {
+                self.admit();
+            }
             let (held, free) = self.pool.count();
             self.shared.metrics.note_read_buffers(self.index, held, free);
             if self.maintaining {
@@ -345,16 +347,16 @@ impl Worker {
         if self.index == 0 && (ticked || self.maintaining) {
             self.maintain();
         }
+        if !ticked {
+            return;
+        }
+        self.pool.trim();
         if self.index == 0
-            && ticked
             && let Some(certificates) = &self.handshakes.certificates
         {
             handshakes::refresh_if_changed(certificates, self.now.secs);
         }
-        if ticked {
-            self.pool.trim();
-        }
-        if ticked && (self.idle_timeout_secs > 0 || self.lingering || self.handshakes.is_busy()) {
+        if self.idle_timeout_secs > 0 || self.lingering || self.handshakes.is_busy() {
             self.close_overdue();
         }
     }

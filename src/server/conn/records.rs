@@ -15,7 +15,8 @@ use crate::tls::{Failure, Opened};
 use crate::watch::{Classes, CloseReason, Event};
 
 impl Conn {
-    /// As `read`, with TLS.
+    /// As `read`, with TLS; of its own, so that who has none does not pay for its frame.
+    #[inline(never)]
     pub(super) fn read_records(
         &mut self,
         held: &mut Buffers,
