@@ -23,8 +23,7 @@ pub(super) struct Offered {
     config: Arc<SASLConfig>,
     /// Those that a client may begin.
     known: Vec<&'static str>,
-    /// Those that everybody can use: a client takes the strongest of what it is told, and who has no
-    /// keys for that could not get in.
+    /// See [`Offered::mechanisms`].
     told: String,
 }
 
@@ -51,6 +50,23 @@ pub(super) enum Claim {
     Password { name: Vec<u8>, password: Zeroizing<Vec<u8>> },
     /// And has proved it by SCRAM.
     Proved { name: Vec<u8>, hash: Hash },
+}
+
+/// The list of mechanisms, as it is sent.
+///
+/// libmemcached up to 1.0.18, which most installed clients still have, takes the strongest that its machine
+/// knows and can do none of more than one step; and it reads on into what stood behind the last name if no
+/// space does. As all that is written in C it takes the list for a string that ends at a zero. So PLAIN
+/// comes first, then a zero, then SCRAM for who reads all of it; unless it is said what may be used.
+fn tell(names: &[&str], is_said: bool) -> String {
+    let with_spaces = |names: &mut dyn Iterator<Item = &&str>| -> String {
+        names.flat_map(|name| [name, " "]).collect()
+    };
+    let (plain, others): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| **name == PLAIN);
+    if is_said || plain.is_empty() || others.is_empty() {
+        return with_spaces(&mut names.iter());
+    }
+    format!("{}\0 {}", with_spaces(&mut plain.iter()), with_spaces(&mut others.iter()))
 }
 
 struct Claimed;
@@ -85,12 +101,12 @@ impl Offered {
             names.filter(|name| allowed.is_none_or(|allowed| allowed.contains(name))).collect()
         };
         let known = names(&|hash| users.has_scram(hash));
-        // libmemcached up to 1.0.18 reads on into what stood behind the last name if no space does.
-        let told = names(&|hash| users.all_have_scram(hash)).join(" ") + " ";
+        let told = tell(&names(&|hash| users.all_have_scram(hash)), allowed.is_some());
         Offered { config, known, told }
     }
 
-    /// The names of mechanisms, the strongest first, with a space behind each.
+    /// What clients are told: the names of mechanisms that everybody can use, with a space behind each. A
+    /// client takes the strongest that it is told, and who has no keys for that could not get in.
     pub(super) fn mechanisms(&self) -> &str {
         &self.told
     }

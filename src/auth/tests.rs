@@ -172,13 +172,13 @@ fn certificates() {
 #[test]
 fn mechanisms() {
     for (file, expected) in [
-        ("foo:bar".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN "),
+        ("foo:bar".to_owned(), "PLAIN \0 SCRAM-SHA-512 SCRAM-SHA-256 "),
         (format!("foo:{}", argon2("bar")), "PLAIN "),
         (
             format!("foo:{}", Keys::derive(Hash::Sha256, b"x", b"salt", SCRAM_ITERATIONS)),
-            "SCRAM-SHA-256 PLAIN ",
+            "PLAIN \0 SCRAM-SHA-256 ",
         ),
-        ("foo:bar\ncert:$cert\n".to_owned(), "SCRAM-SHA-512 SCRAM-SHA-256 PLAIN "),
+        ("foo:bar\ncert:$cert\n".to_owned(), "PLAIN \0 SCRAM-SHA-512 SCRAM-SHA-256 "),
         // Who has no keys for SCRAM must not be led to try it.
         (format!("foo:bar\nfox:{}\n", argon2("bar")), "PLAIN "),
     ] {

@@ -223,7 +223,7 @@ pub const SUBOPTIONS: &[Suboption] = &[
     Suboption { name: "user_file", kind: Kind::Text { missing: "Missing user_file argument" },
         state: State::Works, help: "everybody logs in: lines \"user:secret[:rights]\" (see \"nuthatch passwd\")" },
     Suboption { name: "sasl_mechs", kind: Kind::Mechanisms, state: State::Works,
-        help: "mechanisms of SASL that may be used, with colons between them (default: SCRAM-SHA-512:SCRAM-SHA-256:PLAIN)" },
+        help: "mechanisms of SASL that may be used, with colons between them (default: PLAIN:SCRAM-SHA-256:SCRAM-SHA-512)" },
     Suboption { name: "login_delay", kind: Kind::Integer(LOGIN_DELAY), state: State::Works,
         help: "milliseconds that an address waits for each failed login after the tenth (default: 1000)" },
     Suboption { name: "udp_public", kind: Kind::Bare, state: State::Works,
