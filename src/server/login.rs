@@ -8,11 +8,12 @@
 //!
 //! A check of a password may take some ten milliseconds and 20 MB, and the answer to one who guesses
 //! waits: neither is to happen where requests are served. A connection has one attempt at a time, so what
-//! waits here has the bound of `-c`.
+//! waits here has the bound of `-c`. Addresses take turns: who has a thousand connections that guess holds
+//! up the login of another address by one check.
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -66,6 +67,14 @@ struct Held<T> {
     what: T,
 }
 
+/// Attempts that have not been judged, by where they come from.
+#[derive(Default)]
+struct Queue {
+    by_origin: HashMap<Origin, VecDeque<Held<Attempt>>>,
+    /// Whose turn is next; each once.
+    turns: VecDeque<Origin>,
+}
+
 struct Clerk {
     gate: Gate,
     clock: Arc<Clock>,
@@ -74,10 +83,9 @@ struct Clerk {
     due: BinaryHeap<Reverse<(Instant, u64)>>,
     held: HashMap<u64, Held<Verdict>>,
     held_count: u64,
-    /// Attempts that wait for the file to settle.
-    unjudged: Vec<Held<Attempt>>,
-    /// When the file is to be looked at again.
-    look_at: Instant,
+    unjudged: Queue,
+    /// When there is more to do, if nothing comes before.
+    next_at: Instant,
     complained_at: Option<Instant>,
     unmentioned: u64,
 }
@@ -105,6 +113,34 @@ impl Tickets {
     }
 }
 
+impl Queue {
+    fn push(&mut self, held: Held<Attempt>) {
+        let from = held.what.from;
+        let own = self.by_origin.entry(from).or_insert_with(|| {
+            self.turns.push_back(from);
+            VecDeque::new()
+        });
+        own.push_back(held);
+    }
+
+    /// The next, if it need not wait for the file any longer or nobody needs to.
+    fn pop(&mut self, may_wait: bool, now: Instant) -> Option<Held<Attempt>> {
+        let from = *self.turns.front()?;
+        let own = self.by_origin.get_mut(&from)?;
+        if may_wait && own.front().is_some_and(|held| now < held.at) {
+            return None;
+        }
+        let held = own.pop_front();
+        self.turns.pop_front();
+        if own.is_empty() {
+            self.by_origin.remove(&from);
+        } else {
+            self.turns.push_back(from);
+        }
+        held
+    }
+}
+
 impl Desk {
     /// Hands an attempt in; the verdict comes as mail.
     pub(super) fn judge(&self, attempt: Attempt, ticket: Ticket, mailbox: &Mailbox) {
@@ -122,13 +158,13 @@ pub(super) fn start(gate: Gate, clock: Arc<Clock>) -> io::Result<(Desk, JoinHand
     let (sender, jobs) = channel::unbounded();
     let mut clerk = Clerk {
         gate,
-        look_at: clock.now().instant,
+        next_at: clock.now().instant,
         clock,
         jobs,
         due: BinaryHeap::new(),
         held: HashMap::new(),
         held_count: 0,
-        unjudged: Vec::new(),
+        unjudged: Queue::default(),
         complained_at: None,
         unmentioned: 0,
     };
@@ -141,39 +177,36 @@ impl Clerk {
     fn run(&mut self) {
         loop {
             let now = self.clock.now().instant;
-            let next =
-                self.due.peek().map_or(self.look_at, |Reverse((at, _))| self.look_at.min(*at));
-            match self.jobs.recv_timeout(next.saturating_duration_since(now)) {
-                Ok(Job::Judge(attempt, ticket, mailbox)) => {
-                    let now = self.clock.now().instant;
-                    self.unjudged.push(Held {
-                        at: now + SETTLE_MAX,
-                        ticket,
-                        mailbox,
-                        what: attempt,
-                    });
-                }
-                Ok(Job::Reload) => self.gate.reload(),
+            match self.jobs.recv_timeout(self.next_at.saturating_duration_since(now)) {
+                Ok(job) => self.take(job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(job) = self.jobs.try_recv() {
+                self.take(job);
             }
             self.work();
         }
     }
 
-    /// Judges what can be judged and tells what is due.
+    fn take(&mut self, job: Job) {
+        match job {
+            Job::Judge(attempt, ticket, mailbox) => {
+                let at = self.clock.now().instant + SETTLE_MAX;
+                self.unjudged.push(Held { at, ticket, mailbox, what: attempt });
+            }
+            Job::Reload => self.gate.reload(),
+        }
+    }
+
+    /// Judges one attempt, tells what is due, and notes when there is more to do.
     fn work(&mut self) {
         let now = self.clock.now().instant;
+        // While the file is being written who comes waits for what it will say.
         let settles_at = self.gate.look(now);
-        self.look_at = settles_at.unwrap_or(now + LOOK_EVERY);
-        for held in std::mem::take(&mut self.unjudged) {
-            // While the file is being written who comes waits for what it will say.
-            if settles_at.is_some() && now < held.at {
-                self.unjudged.push(held);
-            } else {
-                self.judge(held);
-            }
-        }
+        let judged = self.unjudged.pop(settles_at.is_some(), now);
+        let is_idle = judged.is_none();
+        judged.into_iter().for_each(|held| self.judge(held));
         let now = self.clock.now().instant;
         while let Some(Reverse((at, number))) = self.due.peek().copied()
             && at <= now
@@ -183,6 +216,8 @@ impl Clerk {
                 tell(held);
             }
         }
+        let look_at = if is_idle { settles_at.unwrap_or(now + LOOK_EVERY) } else { now };
+        self.next_at = self.due.peek().map_or(look_at, |Reverse((at, _))| look_at.min(*at));
     }
 
     fn judge(&mut self, held: Held<Attempt>) {
@@ -219,4 +254,41 @@ impl Clerk {
 
 fn tell(held: Held<Verdict>) {
     held.mailbox.send(Message::Verdict(held.ticket, Box::new(held.what)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Ask;
+
+    /// Attempts from three places, the first of which has most of them.
+    #[test]
+    fn addresses_take_turns() {
+        let poll = mio::Poll::new().expect("poll");
+        let (mailbox, _mail) = Mailbox::new(poll.registry(), mio::Token(0)).expect("mailbox");
+        let now = Clock::start().now().instant;
+        let mut queue = Queue::default();
+        let mut tickets = Tickets::default();
+        for (index, place) in [1, 1, 1, 2, 1, 3, 2].into_iter().enumerate() {
+            let from = Some(core::net::IpAddr::from([192, 0, 2, place]));
+            let attempt = Attempt { ask: Ask::Mechanisms, from };
+            let ticket = tickets.issue(index);
+            queue.push(Held { at: now, ticket, mailbox: mailbox.clone(), what: attempt });
+        }
+        let mut next = || queue.pop(false, now).map(|held| held.ticket.index);
+        let order: Vec<_> = std::iter::from_fn(&mut next).collect();
+        assert_eq!(order, [0, 3, 5, 1, 6, 2, 4]);
+        assert!(queue.by_origin.is_empty() && queue.turns.is_empty());
+    }
+
+    #[test]
+    fn a_ticket_is_for_one_attempt_of_one_connection() {
+        let mut tickets = Tickets::default();
+        let first = tickets.issue(7);
+        assert!(tickets.redeem(first) && !tickets.redeem(first));
+        let gone = tickets.issue(7);
+        tickets.void(7);
+        let next = tickets.issue(7);
+        assert!(!tickets.redeem(gone) && tickets.redeem(next));
+    }
 }
