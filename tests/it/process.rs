@@ -327,9 +327,10 @@ fn wrong_command_lines_are_refused() {
         (&["-m", "0"], 64, ""),
         (&["-m", "lots"], 64, ""),
         (&["-B", "smoke"], 64, "Invalid value for binding protocol"),
-        (&["-S"], 64, ""),
-        (&["-Y", "/nonexistent"], 64, ""),
-        (&["-Z"], 64, ""),
+        (&["-S", "-B", "ascii"], 64, "You cannot allow the ASCII protocol while using SASL."),
+        (&["-Y", "/nonexistent"], 1, "Could not open authfile [/nonexistent] for reading"),
+        (&["-o", "user_file=/dev/null"], 1, "has a malformed entry. Should be 'user:password'"),
+        (&["-Z"], 64, "certificate chain"),
         (&["-e", "/nonexistent"], 64, ""),
         (&["-o", "ext_path=/nonexistent:1m"], 64, "ext_path"),
         (&["-o", "proxy_config=/nonexistent"], 64, "proxy"),
@@ -397,8 +398,10 @@ fn version_and_help() {
         }
     }
     let help = String::from_utf8_lossy(&run(&["-h"]).stdout).into_owned();
-    assert!(help.contains("unix-socket"), "{help}");
-    for absent in ["sasl", "ext_path", "proxy_config", "enable-ssl"] {
+    for present in ["unix-socket", "enable-sasl", "enable-ssl"] {
+        assert!(help.contains(present), "-h does not name {present}: {help}");
+    }
+    for absent in ["ext_path", "proxy_config"] {
         assert!(!help.to_lowercase().contains(absent), "-h names {absent}, which is not there");
     }
 }

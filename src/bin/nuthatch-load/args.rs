@@ -12,8 +12,8 @@ use rustls::pki_types::ServerName;
 use crate::client::Verify;
 use crate::codec::{Binary, Codec, Meta, Text};
 use crate::dataset::{KEYS_MAX, ValueSize};
+use crate::encryption;
 use crate::socket::Address;
-use crate::tls;
 use crate::workload::{Answer, Distribution, Part, Recipe, Verb};
 
 /// How the server is spoken to.
@@ -46,7 +46,7 @@ pub struct Plan {
     /// Where the server is.
     pub server: Address,
     /// How it is spoken to over TLS, if that is wanted.
-    pub tls: Option<tls::Options>,
+    pub tls: Option<encryption::Options>,
     /// Connections.
     pub clients: usize,
     /// Requests that a connection has outstanding at most.
@@ -226,13 +226,13 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
 }
 
 /// What the words say of TLS.
-fn tls_from(matches: &ArgMatches) -> Option<tls::Options> {
+fn tls_from(matches: &ArgMatches) -> Option<encryption::Options> {
     let file = |name| matches.get_one::<PathBuf>(name).cloned();
-    matches.get_flag("tls").then(|| tls::Options {
+    matches.get_flag("tls").then(|| encryption::Options {
         ca: file("tls-ca"),
         identity: file("tls-cert").zip(file("tls-key")),
-        version: matches.get_one("tls-version").copied().unwrap_or(tls::Version::Tls13),
-        name: matches.get_one("tls-name").cloned().unwrap_or_else(tls::localhost),
+        version: matches.get_one("tls-version").copied().unwrap_or(encryption::Version::Tls13),
+        name: matches.get_one("tls-name").cloned().unwrap_or_else(encryption::localhost),
         resume: matches.get_flag("tls-resume"),
     })
 }
@@ -286,10 +286,10 @@ fn protocol(text: &str) -> Result<Protocol, String> {
     }
 }
 
-fn tls_version(text: &str) -> Result<tls::Version, String> {
+fn tls_version(text: &str) -> Result<encryption::Version, String> {
     match text {
-        "1.2" => Ok(tls::Version::Tls12),
-        "1.3" => Ok(tls::Version::Tls13),
+        "1.2" => Ok(encryption::Version::Tls12),
+        "1.3" => Ok(encryption::Version::Tls13),
         _ => Err("expected 1.2 or 1.3".into()),
     }
 }
@@ -424,11 +424,14 @@ mod tests {
         assert_eq!(tls(""), Ok(None));
         let plain = tls("--tls").unwrap().unwrap();
         assert_eq!((plain.ca, plain.identity, plain.resume), (None, None, false));
-        assert_eq!((plain.version, plain.name), (tls::Version::Tls13, tls::localhost()));
+        assert_eq!(
+            (plain.version, plain.name),
+            (encryption::Version::Tls13, encryption::localhost())
+        );
         let full = "--tls --tls-ca a --tls-cert b --tls-key c --tls-version 1.2 --tls-name ::1";
         let full = tls(full).unwrap().unwrap();
         assert_eq!(full.identity, Some(("b".into(), "c".into())));
-        assert_eq!((full.ca, full.version), (Some("a".into()), tls::Version::Tls12));
+        assert_eq!((full.ca, full.version), (Some("a".into()), encryption::Version::Tls12));
         for bad in
             ["--tls-ca a", "--tls --tls-cert b", "--tls --tls-version 1", "--tls --tls-name ?"]
         {

@@ -365,8 +365,8 @@ pub mod tests {
     use rustls::{ServerConfig, ServerConnection};
 
     use super::*;
-    use crate::tls::tests::{Authority, options};
-    use crate::tls::{self, Version};
+    use crate::encryption::tests::{Authority, options};
+    use crate::encryption::{self, Version};
 
     /// A server that sends back what it is sent, and the wire to it.
     pub struct Echo {
@@ -423,7 +423,11 @@ pub mod tests {
     }
 
     /// A client of a server with this configuration.
-    pub fn connect(config: ServerConfig, options: &tls::Options, step: usize) -> Layer<Echo> {
+    pub fn connect(
+        config: ServerConfig,
+        options: &encryption::Options,
+        step: usize,
+    ) -> Layer<Echo> {
         let client = Arc::new(options.config().unwrap());
         let client = UnbufferedClientConnection::new(client, options.name.clone()).unwrap();
         Layer::new(Echo::new(config, step), client, Arc::default())
@@ -450,7 +454,7 @@ pub mod tests {
     }
 
     /// A client of a server of its own.
-    fn client(options: &tls::Options, step: usize) -> Layer<Echo> {
+    fn client(options: &encryption::Options, step: usize) -> Layer<Echo> {
         let authority = Authority::new("of the server");
         connect(authority.server(None), options, step)
     }
@@ -463,7 +467,7 @@ pub mod tests {
     fn what_is_said_is_heard_however_it_is_cut() {
         for version in [Version::Tls12, Version::Tls13] {
             for step in [1, 2, 3, 4, 5, 6, 21, 22, 1000, usize::MAX] {
-                let options = tls::Options { version, ..options() };
+                let options = encryption::Options { version, ..options() };
                 let mut layer = client(&options, step);
                 for (len, room) in [(1, 1), (100, 7), (40_000, 8192), (40_000, 100_000), (3, 9)] {
                     let said = bytes(len);
@@ -543,7 +547,7 @@ pub mod tests {
         let authority = Authority::new("of the server");
         let server = authority.server(None);
         for (resume, resumed) in [(false, 0), (true, 1)] {
-            let config = Arc::new(tls::Options { resume, ..options() }.config().unwrap());
+            let config = Arc::new(encryption::Options { resume, ..options() }.config().unwrap());
             let counts: Arc<Handshakes> = Arc::default();
             for _ in 0..2 {
                 let name = ServerName::try_from("localhost").unwrap();

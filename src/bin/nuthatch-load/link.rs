@@ -12,9 +12,9 @@ use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 
+use crate::encryption;
 use crate::layer::{Handshakes, Layer};
 use crate::socket::{Address, Socket};
-use crate::tls;
 
 /// Makes connections to one server.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Connector {
     /// A certificate or a key cannot be used.
     pub fn new(
         address: &Address,
-        tls: Option<&tls::Options>,
+        tls: Option<&encryption::Options>,
         patience: Duration,
     ) -> io::Result<Connector> {
         let tls = match tls {

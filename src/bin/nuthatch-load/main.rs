@@ -42,7 +42,7 @@ mod link;
 
 mod layer;
 
-mod tls;
+mod encryption;
 
 mod socket;
 

@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
     use crate::codec::Text;
-    use crate::tls::tests::Authority;
+    use crate::encryption::tests::Authority;
 
     type Items = Arc<Mutex<HashMap<String, Vec<u8>>>>;
 
