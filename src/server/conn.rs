@@ -222,6 +222,7 @@ impl Conn {
 
     /// Gives back what it holds, before it is dropped, and tells the client so if it can.
     pub(super) fn release(&mut self, pool: &mut Pool, shared: &mut Handshakes) {
+        self.link.give_back(shared);
         self.link.close(shared);
         if let Some(mut held) = self.held.take() {
             if self.session.handles_secrets() {

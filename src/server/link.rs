@@ -23,6 +23,9 @@ use crate::tls::{Failure, Layer, Mode, Opened};
 pub(super) struct Link {
     stream: Stream,
     tls: Tls,
+    /// It has a place among the handshakes in flight: from when it is let begin until the handshake is
+    /// done or has failed, whatever becomes of the socket meanwhile.
+    has_place: bool,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,7 @@ pub(super) enum ReadError {
 impl Link {
     /// `mode`: the listener is one with TLS.
     pub(super) fn new(stream: Stream, mode: Option<Mode>) -> Link {
-        Link { stream, tls: mode.map_or(Tls::Off, Tls::Fresh) }
+        Link { stream, tls: mode.map_or(Tls::Off, Tls::Fresh), has_place: false }
     }
 
     /// The socket.
@@ -100,11 +103,14 @@ impl Link {
     }
 
     /// Whether it has a place among the handshakes in flight.
-    pub(super) fn is_in_handshake(&self) -> bool {
-        match &self.tls {
-            Tls::Admitted(_) => true,
-            Tls::On(layer) => layer.is_in_handshake(),
-            _ => false,
+    pub(super) fn has_place(&self) -> bool {
+        self.has_place
+    }
+
+    /// Gives its place back, if it has one.
+    pub(super) fn give_back(&mut self, shared: &mut Handshakes) {
+        if std::mem::take(&mut self.has_place) {
+            shared.leave();
         }
     }
 
@@ -122,6 +128,7 @@ impl Link {
     pub(super) fn admit(&mut self) {
         if let Tls::Waiting(mode) = self.tls {
             self.tls = Tls::Admitted(mode);
+            self.has_place = true;
         }
     }
 
@@ -207,15 +214,20 @@ impl Link {
             Err(err) => return Err(ReadError::Io(err)),
         };
         let result = layer.take(scratch, count, into);
-        if !scratch.outgoing().is_empty() {
-            let sent = write_once(&mut self.stream, scratch.outgoing()).map_err(ReadError::Io)?;
-            layer.keep_unsent(scratch, sent);
+        let is_done = !layer.is_in_handshake();
+        let sent = match scratch.outgoing() {
+            [] => Ok(()),
+            outgoing => write_once(&mut self.stream, outgoing)
+                .map(|count| layer.keep_unsent(scratch, count)),
+        };
+        let is_ended = layer.is_ended();
+        // Before anything that may have failed ends this.
+        if is_done {
+            self.give_back(shared);
         }
-        if !was_open && !layer.is_in_handshake() {
-            shared.leave();
-        }
+        sent.map_err(ReadError::Io)?;
         let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
-        let more = count == offered || layer.is_ended();
+        let more = count == offered || is_ended;
         Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
     }
 
@@ -229,7 +241,10 @@ impl Link {
         let mode = match self.tls {
             Tls::On(_) => return Ok(true),
             Tls::Off | Tls::Waiting(_) => return Ok(false),
-            Tls::Fresh(mode) if shared.enter(index) => mode,
+            Tls::Fresh(mode) if shared.enter(index) => {
+                self.has_place = true;
+                mode
+            }
             Tls::Fresh(mode) => {
                 self.tls = Tls::Waiting(mode);
                 return Ok(false);

@@ -390,7 +390,7 @@ impl Worker {
             let lingers = conn.is_lingering();
             let started = conn.link().handshake_started();
             if started.is_some_and(|at| self.handshakes.is_overdue(at, self.now.secs)) {
-                if conn.link().is_in_handshake() {
+                if conn.link().has_place() {
                     self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
                 }
                 self.close(index, &End::Overdue);
@@ -504,9 +504,7 @@ impl Worker {
         self.asked.remove(&index);
         self.tickets.void(index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
-        if conn.link().is_in_handshake() {
-            self.handshakes.leave();
-        } else if conn.link().is_waiting() {
+        if conn.link().is_waiting() {
             self.handshakes.forget(index);
         }
         conn.release(&mut self.pool, &mut self.handshakes);

@@ -287,6 +287,29 @@ fn handshakes_in_flight_are_bounded() {
     drop(stopped);
 }
 
+/// Who resets its connection when it is to be told of a failure, or of the handshake's end, takes no place
+/// with it.
+#[test]
+fn places_of_those_that_reset_are_free() {
+    let _turn = together();
+    let authority = Authority::new();
+    let server = authority.serve(&["-t", "1", "-c", "2000", "-o", "ssl_session_cache"]);
+    let config = authority.config(&TLS13, None);
+    let mut good = client(&server, &config);
+    for round in 0..4 * HANDSHAKES_MAX {
+        let mut raw = server.connect();
+        if round % 4 == 0 {
+            // Behind its last flight, which is answered by tickets.
+            raw.secure(session(&config)).expect("a good handshake");
+        } else {
+            raw.send("get k\r\nget k\r\n");
+        }
+        drop(raw);
+    }
+    good.await_stat("curr_connections", |count| count == 1);
+    client(&server, &config).ask("get k\r\n", "END\r\n");
+}
+
 #[test]
 fn large_values_pipelines_and_slow_readers() {
     let _turn = together();
