@@ -160,8 +160,12 @@ pub const MECHANISM_LEN_MAX: usize = 32;
 pub const USER_FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Rounds of the hash in keys that the server makes for SCRAM itself (RFC 7677 wants this many at least):
-/// about a millisecond a user when the file is read.
+/// see [`SCRAM_MADE_MAX`] for what they cost.
 pub const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not 0");
+
+/// Passwords in plain text for which such keys are made, two and a half milliseconds each: half a second
+/// at start and after a change. Of a file with more of them SCRAM is not for all.
+pub const SCRAM_MADE_MAX: usize = 200;
 
 /// The most that keys in a file may ask for: a login with the password itself takes a third of a second.
 pub const SCRAM_ITERATIONS_MAX: NonZeroU32 = NonZeroU32::new(1_000_000).expect("not 0");
@@ -172,7 +176,8 @@ pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
 /// Passes over that memory.
 pub const ARGON2_PASSES_MAX: u32 = 16;
 
-/// Addresses that are remembered for having failed to log in lately, some 40 bytes each.
+/// Addresses that are remembered for having failed to log in lately, and pairs of address and user for
+/// having done so, some 40 and 80 bytes each.
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
 /// Handshakes of TLS that a worker has in flight, each some 10 kB and a millisecond of its time; a
 /// client beyond them waits until one is done. One takes its place with the first byte of the client.

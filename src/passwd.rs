@@ -17,7 +17,7 @@ pub struct Task {
     pub user: String,
     /// How the password is written down.
     pub written: Written,
-    /// What stands behind it.
+    /// What stands behind it; None: what stood there.
     pub rights: Option<String>,
     /// Where the line goes; None: to standard output.
     pub file: Option<PathBuf>,
@@ -27,19 +27,26 @@ impl Task {
     /// Does it; what is to be printed. `Err` is for a person.
     pub fn carry_out(&self) -> Result<String, String> {
         let password = ask()?;
-        let line = auth::entry(&self.user, &password, self.written, self.rights.as_deref());
+        let rights = self.rights.as_deref().filter(|rights| *rights != ALL_RIGHTS);
+        let line = auth::entry(&self.user, &password, self.written, rights);
         let line = line.map_err(|reason| match reason {
             NoEntry::BadName => {
                 "a user's name has no colon and no line end, and does not begin with #"
             }
             NoEntry::BadPassword => "the password is empty or has a line end",
-            NoEntry::BadRights => "rights are a list of read, write, admin and prefix=PREFIX",
+            NoEntry::BadRights => {
+                "rights are all, or a list of read, write, admin and prefix=PREFIX"
+            }
         })?;
         let Some(file) = &self.file else { return Ok(line + "\n") };
-        put(file, &line).map_err(|error| format!("{}: {error}", file.display()))?;
+        put(file, &line, self.rights.is_none())
+            .map_err(|error| format!("{}: {error}", file.display()))?;
         Ok(String::new())
     }
 }
+
+/// What is said for a user who may do everything, for whom nothing is written.
+const ALL_RIGHTS: &str = "all";
 
 /// The password: asked for twice on a terminal, else the first line of standard input.
 fn ask() -> Result<Zeroizing<String>, String> {
@@ -56,7 +63,7 @@ fn ask() -> Result<Zeroizing<String>, String> {
 
 /// Puts a line into a file, all at once: a server that reads it meanwhile has the old one or the new one.
 /// A new file is for its owner alone.
-fn put(path: &Path, line: &str) -> io::Result<()> {
+fn put(path: &Path, line: &str, keeps_rights: bool) -> io::Result<()> {
     let (old, before) = match fs::read_to_string(path) {
         Ok(text) => (text, Some(fs::metadata(path)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (String::new(), None),
@@ -66,7 +73,7 @@ fn put(path: &Path, line: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}", std::process::id()));
     let beside = path.with_file_name(name);
-    let written = write(&beside, &auth::with_entry(&old, line), before.as_ref())
+    let written = write(&beside, &auth::with_entry(&old, line, keeps_rights), before.as_ref())
         .and_then(|()| fs::rename(&beside, &path));
     if written.is_err() {
         let _gone = fs::remove_file(&beside);

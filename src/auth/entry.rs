@@ -8,9 +8,10 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::rand;
 
+use super::line;
 use super::rights::Rights;
 use super::scram::{Hash, Keys};
-use super::secret::prepare;
+use super::secret::{Ring, prepare};
 
 /// How a password is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,20 +74,25 @@ pub fn entry(
     Ok(format!("{user}:{secret}{rights}"))
 }
 
-/// The text of a file with `line` in place of the user's lines, or behind all others.
-pub fn with_entry(file: &str, line: &str) -> String {
-    let name = |line: &str| line.split(':').next().map(str::to_owned);
-    let mut lines: Vec<&str> = Vec::new();
+/// The text of a file with `line` in place of the user's lines, or behind all others. Lines that are not of
+/// passwords stay. Rights that stood in the first of them stand behind `line`, too, if `keeps_rights`.
+pub fn with_entry(file: &str, line: &str, keeps_rights: bool) -> String {
+    let ring = Ring::new();
+    let name = line.split(':').next().unwrap_or_default();
+    let mut lines: Vec<String> = Vec::new();
     let mut is_there = false;
     for old in file.lines() {
-        if old.starts_with('#') || name(old) != name(line) {
-            lines.push(old);
-        } else if !std::mem::replace(&mut is_there, true) {
-            lines.push(line);
+        match line::password_rights(old, name, &ring) {
+            None => lines.push(old.to_owned()),
+            Some(_) if std::mem::replace(&mut is_there, true) => {}
+            Some(rights) if keeps_rights && !rights.is_empty() => {
+                lines.push(format!("{line}:{rights}"));
+            }
+            Some(_) => lines.push(line.to_owned()),
         }
     }
     if !is_there {
-        lines.push(line);
+        lines.push(line.to_owned());
     }
     lines.join("\n") + "\n"
 }
@@ -111,9 +117,23 @@ mod tests {
 
     #[test]
     fn a_line_takes_the_place_of_the_users() {
-        let check = |before, after| assert_eq!(with_entry(before, "a:new"), after);
+        let check = |before, after| assert_eq!(with_entry(before, "a:new", false), after);
         check("", "a:new\n");
         check("b:x", "b:x\na:new\n");
         check("# a:x\na:x:read\nb:y\n\na:z\n", "# a:x\na:new\nb:y\n\n");
+        check("a:$cert:read\na:x\n", "a:$cert:read\na:new\n");
+        check("junk\n", "junk\na:new\n");
+    }
+
+    #[test]
+    fn rights_stay_unless_others_are_given() {
+        let check = |before, after| assert_eq!(with_entry(before, "a:new", true), after);
+        check("a:x:read,prefix=b:\n", "a:new:read,prefix=b:\n");
+        check("a:x\n", "a:new\n");
+        check(
+            "a:$argon2id$v=19$m=256,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA:read\n",
+            "a:new:read\n",
+        );
+        check("b:x:read\n", "b:x:read\na:new\n");
     }
 }

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use super::guard::{Guard, Origin};
+use super::guard::{Guard, Origin, Who};
 use super::line::{self, BadLine, Format};
-use super::sasl::{Claim, Exchange, Offered, Outcome};
+use super::sasl::{self, Claim, Exchange, Offered, Outcome};
 use super::scrub::scrub;
-use super::secret::Ring;
+use super::secret::{Ring, Secret};
 use super::source::{Change, Source};
 use super::users::{Remembered, User, Users};
+use crate::limits::SCRAM_MADE_MAX;
 
 /// How users log in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,18 @@ pub enum Ask {
     Names(Vec<String>),
 }
 
+impl Ask {
+    /// What it shows of who it is: name and password, or the name where there is no password in it.
+    fn credential(&self) -> &[u8] {
+        match self {
+            Ask::Token(token) => token,
+            Ask::Start(mechanism, data) => sasl::credential(mechanism, data),
+            Ask::Step(exchange, data) => exchange.credential(data),
+            Ask::Mechanisms | Ask::Names(_) => b"",
+        }
+    }
+}
+
 /// What comes of an attempt.
 #[derive(Debug)]
 pub enum Verdict {
@@ -86,11 +99,15 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Not before.
     pub at: Instant,
+    /// False: too many guesses came from there lately.
+    pub was_looked_at: bool,
 }
 
 /// Judges attempts.
 pub struct Gate {
     sasl: bool,
+    /// Keys are made for SCRAM.
+    scram: bool,
     mechanisms: Option<Vec<&'static str>>,
     format: Format,
     source: Option<Source>,
@@ -112,6 +129,7 @@ impl Gate {
         let (ring, users) = (Arc::new(Ring::new()), Arc::new(Users::new(&options.hostname)));
         let mut gate = Gate {
             sasl: options.sasl,
+            scram: options.sasl && options.mechanisms.as_deref() != Some(&["PLAIN"]),
             format,
             source: path.map(Source::new),
             offered: Offered::new(&users, &ring, None),
@@ -163,14 +181,22 @@ impl Gate {
         let from = attempt.from;
         // The latter cost nothing and are no guesses.
         let is_guess = !matches!(attempt.ask, Ask::Mechanisms | Ask::Names(_));
-        if is_guess && !self.guard.admits(from, now) {
-            return Judgement { verdict: Verdict::Refused, at: self.guard.turned_away(now) };
+        let who = Who { from, credential: self.ring.print(attempt.ask.credential()) };
+        if is_guess && !self.guard.admits(&who, now) {
+            let at = self.guard.turned_away(now);
+            return Judgement { verdict: Verdict::Refused, at, was_looked_at: false };
         }
         let verdict = self.verdict(attempt.ask);
         scrub();
-        let is_failure = is_guess && matches!(verdict, Verdict::Refused);
-        let at = if is_failure { self.guard.failed(from, now) } else { now };
-        Judgement { verdict, at }
+        let at = match &verdict {
+            Verdict::Refused if is_guess => self.guard.failed(&who, now),
+            Verdict::Granted(..) if is_guess => {
+                self.guard.passed(who, now);
+                now
+            }
+            _ => now,
+        };
+        Judgement { verdict, at, was_looked_at: true }
     }
 
     fn verdict(&mut self, ask: Ask) -> Verdict {
@@ -200,11 +226,13 @@ impl Gate {
             Outcome::Claim(Claim::Password { name, password }, last) => {
                 self.check(&name, &password, last)
             }
-            // The user may have been taken out of the file meanwhile.
-            Outcome::Claim(Claim::Proved { name, hash }, last) => {
+            // The file may say something else meanwhile.
+            Outcome::Claim(Claim::Proved { name, hash, stored_key }, last) => {
                 match self.users.scram(&name, hash) {
-                    Some((_, user)) => Verdict::Granted(Arc::clone(user), last),
-                    None => Verdict::Refused,
+                    Some((keys, user)) if keys.stored_key == stored_key => {
+                        Verdict::Granted(Arc::clone(user), last)
+                    }
+                    _ => Verdict::Refused,
                 }
             }
             Outcome::Failed => Verdict::Refused,
@@ -219,8 +247,20 @@ impl Gate {
         }
     }
 
+    /// Warns if the file could not be read again: after the start the process may be another user's.
+    pub fn check_readable(&self) {
+        if let Some(source) = &self.source
+            && let Err(error) = source.check_readable()
+        {
+            log::warn!("{} cannot be read again by this user: {error}", source.name());
+        }
+    }
+
     fn offer(&mut self) {
         self.offered = Offered::new(&self.users, &self.ring, self.mechanisms.as_deref());
+        if self.sasl && self.offered.mechanisms().is_empty() {
+            log::warn!("nobody can log in by SASL: no mechanism that may be used is for all users");
+        }
     }
 
     fn read(&mut self) -> Result<(), String> {
@@ -233,15 +273,32 @@ impl Gate {
         })?;
         let mut users = self.users.none();
         let mut doubtful = Vec::new();
+        let mut have_rights = false;
+        let mut plain_count = 0;
         let read = line::each(&text, self.format, &self.ring, |number, line| {
             if line.is_doubtful {
                 doubtful.push(number);
             }
-            users.add(line, self.sasl, &self.ring, &self.users);
+            have_rights |= line.rights.is_some();
+            plain_count += usize::from(matches!(line.secret, Secret::Plain { .. }));
+            let makes_keys = self.scram && plain_count <= SCRAM_MADE_MAX;
+            users.add(line, makes_keys, &self.ring, &self.users);
         });
         let is_empty = users.is_empty() && self.format == Format::Users;
         read.and(if is_empty { Err(BadLine { number: 0, reason: "no user" }) } else { Ok(()) })
             .map_err(|bad| malformed(source, bad))?;
+        if have_rights && !text.ends_with(b"\n") {
+            let name = source.name();
+            log::warn!(
+                "the last line of {name} has no end: if it is cut, rights may be missing there"
+            );
+        }
+        if self.scram && plain_count > SCRAM_MADE_MAX {
+            let name = source.name();
+            log::warn!(
+                "{name} has {plain_count} passwords in plain text: too many to be proved by SCRAM"
+            );
+        }
         for number in doubtful {
             log::warn!(
                 "{}, line {number}: the password has a colon, and what is behind it is no rights",

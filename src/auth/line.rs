@@ -64,12 +64,40 @@ fn user<'a>(line: &'a [u8], ring: &Ring) -> Result<Option<Line<'a>>, &'static st
     if line.is_empty() || line.starts_with(b"#") {
         return Ok(None);
     }
+    if let Some(line) = certificate(line)? {
+        return Ok(Some(line));
+    }
     let (name, rest) = split(line).ok_or("no colon")?;
     let (password, rights) = secret_and_rights(rest)?;
     let secret = Secret::parse(password, ring)?;
     let is_plain = matches!(secret, Secret::Plain { .. });
     let is_doubtful = is_plain && password.contains(&b':');
     Ok(Some(Line { name, secret, password, rights, is_doubtful }))
+}
+
+/// The rights behind the password of `name` as `line` has them, empty if it has none. None: it is not a line
+/// of a password of this user.
+pub(super) fn password_rights<'a>(line: &'a str, name: &str, ring: &Ring) -> Option<&'a str> {
+    let read = user(line.as_bytes(), ring).ok()??;
+    if read.name != name.as_bytes() || matches!(read.secret, Secret::Certificate) {
+        return None;
+    }
+    let end = read.name.len() + 1 + read.password.len();
+    Some(line[end..].strip_prefix(':').unwrap_or_default())
+}
+
+/// A line of somebody who is known by a certificate, whose name may have colons.
+fn certificate(line: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
+    const MARK: &[u8] = b":$cert";
+    let Some(at) = line.windows(MARK.len()).rposition(|part| part == MARK) else { return Ok(None) };
+    let (name, password) = (&line[..at], &MARK[1..]);
+    let rights = match &line[at + MARK.len()..] {
+        [] => None,
+        [b':', rights @ ..] => Some(Rights::parse(rights).ok_or("malformed rights")?),
+        _ => return Ok(None),
+    };
+    let secret = Secret::Certificate;
+    Ok(Some(Line { name, secret, password, rights, is_doubtful: false }))
 }
 
 fn password<'a>(line: &'a [u8], ring: &Ring) -> Option<Line<'a>> {
@@ -146,6 +174,12 @@ mod tests {
         check(Format::Users, "a::admin", &[("a", "", true, false)]);
         check(Format::Users, "a:b:raed", &[("a", "b:raed", false, true)]);
         check(Format::Users, "a:$cert:read", &[("a", "$cert", true, false)]);
+        check(
+            Format::Users,
+            "spiffe://td/app:$cert:read,prefix=a:\nx:y:$cert\n",
+            &[("spiffe://td/app", "$cert", true, false), ("x:y", "$cert", false, false)],
+        );
+        check(Format::Users, "a:b:$certain", &[("a", "b:$certain", false, true)]);
         check_bad("a:b\na:$cert:raed", 2, "malformed rights");
         check_bad("a:$cert:", 1, "malformed rights");
     }

@@ -32,6 +32,8 @@ pub struct Exchange {
     session: Session<Claimed>,
     /// It has been fed.
     is_begun: bool,
+    /// Whom the first message names.
+    name: Vec<u8>,
 }
 
 /// What came of a step.
@@ -48,8 +50,8 @@ pub(super) enum Outcome {
 pub(super) enum Claim {
     /// With this password.
     Password { name: Vec<u8>, password: Zeroizing<Vec<u8>> },
-    /// And has proved it by SCRAM.
-    Proved { name: Vec<u8>, hash: Hash },
+    /// And has proved it by SCRAM, with what the file said of its password when that began.
+    Proved { name: Vec<u8>, hash: Hash, stored_key: Vec<u8> },
 }
 
 /// The list of mechanisms, as it is sent.
@@ -119,7 +121,7 @@ impl Offered {
         }
         let server = SASLServer::<Claimed>::new(Arc::clone(&self.config));
         let session = server.start_suggested(name).ok()?;
-        Some(Exchange { session, is_begun: false })
+        Some(Exchange { session, is_begun: false, name: Vec::new() })
     }
 }
 
@@ -134,6 +136,9 @@ impl Exchange {
         if is_scram && !is_scram_message(data, !self.is_begun) {
             return Outcome::Failed;
         }
+        if is_scram && !self.is_begun {
+            self.name = self.credential(data).to_vec();
+        }
         self.is_begun = true;
         let mut answer = Vec::new();
         match self.session.step(Some(data), &mut answer) {
@@ -142,12 +147,29 @@ impl Exchange {
                 Some(claim) => Outcome::Claim(claim, answer),
                 None => Outcome::Failed,
             },
-            Err(err) => {
-                log::debug!("SASL: {err}");
-                Outcome::Failed
-            }
+            // What rsasl says of it may show a part of a password.
+            Err(_) => Outcome::Failed,
         }
     }
+}
+
+impl Exchange {
+    /// As [`credential`], for a further message.
+    pub(super) fn credential<'a>(&'a self, data: &'a [u8]) -> &'a [u8] {
+        match self.is_begun {
+            true => &self.name,
+            false => credential(self.session.get_mechname().as_bytes(), data),
+        }
+    }
+}
+
+/// What the first message of an exchange shows of who it is: with PLAIN name and password, else the name.
+pub(super) fn credential<'a>(mechanism: &[u8], message: &'a [u8]) -> &'a [u8] {
+    if mechanism == PLAIN.as_bytes() {
+        return message.splitn(2, |byte| *byte == 0).nth(1).unwrap_or_default();
+    }
+    let mut parts = message.split(|byte| *byte == b',');
+    parts.find_map(|part| part.strip_prefix(b"n=")).unwrap_or_default()
 }
 
 /// Nothing of what was said.
@@ -206,7 +228,10 @@ impl SessionCallback for Callback {
         }
         validate.with::<Claimed, _>(|| {
             if let Some(hash) = hash_of(session) {
-                return Ok(Claim::Proved { name: unescape(name), hash });
+                let name = unescape(name);
+                let (keys, _) = self.users.scram(&name, hash).ok_or_else(missing)?;
+                let stored_key = keys.stored_key.clone();
+                return Ok(Claim::Proved { name, hash, stored_key });
             }
             let password = context.get_ref::<Password>().ok_or_else(missing)?;
             let password = Zeroizing::new(password.to_vec());

@@ -107,9 +107,6 @@ impl Secret {
     /// What `text` in the file stands for; `Err` says what is wrong with it, and nothing of it.
     pub(super) fn parse(text: &[u8], ring: &Ring) -> Result<Secret, &'static str> {
         let as_text = std::str::from_utf8(text).unwrap_or_default();
-        if text == b"$cert" {
-            return Ok(Secret::Certificate);
-        }
         if is_scram(text) {
             return Keys::parse(as_text).map(Secret::Scram).ok_or("malformed SCRAM keys");
         }
@@ -131,7 +128,7 @@ impl Secret {
     pub(super) fn colons(text: &[u8]) -> Option<usize> {
         if is_scram(text) {
             Some(2)
-        } else if text.starts_with(ARGON2ID) || text == b"$cert" || text.starts_with(b"$cert:") {
+        } else if text.starts_with(ARGON2ID) {
             Some(0)
         } else {
             None

@@ -86,6 +86,14 @@ impl Source {
         Ok(text)
     }
 
+    /// Whether it can be opened; one that is not there is another matter.
+    pub(super) fn check_readable(&self) -> io::Result<()> {
+        match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Its name.
     pub(super) fn name(&self) -> std::path::Display<'_> {
         self.path.display()

@@ -16,7 +16,7 @@ use rsasl::property::{AuthId, Password};
 
 use super::*;
 use crate::clock::Clock;
-use crate::limits::SCRAM_ITERATIONS;
+use crate::limits::{SCRAM_ITERATIONS, SCRAM_MADE_MAX};
 
 /// A file of users that goes away with the test.
 struct TempFile(PathBuf);
@@ -440,6 +440,38 @@ fn a_file_is_read_once_it_has_settled() {
 }
 
 #[test]
+fn scram_of_a_password_that_is_replaced_meanwhile() {
+    for (after, user) in [("foo:baz\n", None), ("foo:bar:read\n", Some("foo".to_owned()))] {
+        let file = TempFile::with("foo:bar");
+        let mut gate = Gate::open(options(&file.0)).unwrap();
+        let credentials = Credentials("foo", "bar");
+        let done = converse(&mut gate, "SCRAM-SHA-256", credentials, |gate| {
+            file.write(after);
+            gate.reload();
+        });
+        assert_eq!(done, (2, user), "{after}");
+    }
+}
+
+#[test]
+fn scram_of_several_lines_is_that_of_the_last() {
+    let file = TempFile::with("foo:one\nfoo:two\n");
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    assert_eq!(gate_mechanisms(&mut gate), "PLAIN ");
+    let mut ask = |word| converse(&mut gate, "SCRAM-SHA-512", Credentials("foo", word), |_| {}).1;
+    assert_eq!((ask("one"), ask("two").as_deref()), (None, Some("foo")));
+}
+
+#[test]
+fn keys_are_made_for_a_few_users_only() {
+    let users: String = (0..=SCRAM_MADE_MAX).map(|n| format!("user{n}:word\n")).collect();
+    let file = TempFile::with(&users);
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    assert_eq!(gate_mechanisms(&mut gate), "PLAIN ");
+    assert_eq!(judge(&mut gate, token("user200 word")).as_deref(), Some("user200"));
+}
+
+#[test]
 fn who_guesses_waits_and_is_turned_away() {
     let file = TempFile::with("foo:bar");
     let mut gate =
@@ -458,5 +490,6 @@ fn who_guesses_waits_and_is_turned_away() {
     for _ in 0..60 {
         ask("foo x");
     }
-    assert_eq!(ask("foo bar"), (false, Duration::from_secs(10)), "not looked at");
+    assert_eq!(ask("foo x"), (false, Duration::from_secs(10)), "not looked at");
+    assert_eq!(ask("foo bar"), (true, Duration::ZERO), "known to be good from there");
 }

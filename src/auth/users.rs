@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use std::collections::{HashMap, HashSet};
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::line::Line;
@@ -64,7 +63,8 @@ impl Users {
         let keys = match &line.secret {
             Secret::Plain { raw, .. } if scram => {
                 let known = before.keys_of(line.name, raw);
-                Some(known.unwrap_or_else(|| make_keys(line.name, line.password, ring)))
+                let salt = ring.salt(self.without_host(line.name));
+                Some(known.unwrap_or_else(|| make_keys(&salt, line.password)))
             }
             _ => None,
         };
@@ -85,8 +85,12 @@ impl Users {
     /// Whether everybody who has a password can prove it by SCRAM with this hash.
     pub(super) fn all_have_scram(&self, hash: Hash) -> bool {
         let by_password = |entry: &&Entry| !matches!(entry.secret, Secret::Certificate);
+        let passwords = |indices: &Vec<usize>| {
+            indices.iter().map(|index| &self.entries[*index]).filter(by_password).count()
+        };
         self.has_scram(hash)
             && self.entries.iter().filter(by_password).all(|entry| entry.scram(hash).is_some())
+            && self.by_name.values().all(|indices| passwords(indices) <= 1)
     }
 
     /// Whether somebody can.
@@ -113,7 +117,11 @@ impl Users {
                 remembered.extend(entry.id.map(|id| (id, offer.raw)));
             }
         }
-        if !was_slow && let Some(index) = self.slow {
+        // Who is let in shows that there is such a user anyway.
+        if found.is_none()
+            && !was_slow
+            && let Some(index) = self.slow
+        {
             let _whatever = self.entries[index].secret.fits(offer);
         }
         found
@@ -125,9 +133,11 @@ impl Users {
         remembered.retain(|id, _| ids.contains(id));
     }
 
-    /// What SCRAM needs of a user, and the user.
+    /// What SCRAM needs of a user, and the user. Of several lines of a name it is the last: SCRAM cannot try
+    /// one after the other.
     pub(super) fn scram(&self, name: &[u8], hash: Hash) -> Option<(&Keys, &Arc<User>)> {
-        self.of(name).find_map(|entry| entry.scram(hash).map(|keys| (keys, &entry.user)))
+        let known = self.of(name).filter_map(|entry| Some((entry.scram(hash)?, &entry.user)));
+        known.last()
     }
 
     /// What SCRAM is told of a name that nobody has: nothing that a user's could not be, and the same
@@ -137,7 +147,7 @@ impl Users {
             Secret::Scram(keys) if keys.hash == hash => Some(keys),
             _ => None,
         });
-        let salt = ring.salt(name);
+        let salt = ring.salt(self.without_host(name));
         let (iterations, salt_len) = written
             .map_or((SCRAM_ITERATIONS, salt.len()), |keys| (keys.iterations, keys.salt.len()));
         Keys {
@@ -157,6 +167,10 @@ impl Users {
             let entry = entries.find(|entry| matches!(entry.secret, Secret::Certificate))?;
             Some(&entry.user)
         })
+    }
+
+    fn without_host<'a>(&self, name: &'a [u8]) -> &'a [u8] {
+        name.strip_suffix(&self.at_host[..]).unwrap_or(name)
     }
 
     /// The entries of a name, which stand there with or without the name of this machine.
@@ -186,8 +200,7 @@ impl Entry {
     }
 }
 
-fn make_keys(name: &[u8], password: &[u8], ring: &Ring) -> Arc<[Keys; Hash::ALL.len()]> {
-    let (password, salt) = (prepare(password), ring.salt(name));
-    let iterations: NonZeroU32 = SCRAM_ITERATIONS;
-    Arc::new(Hash::ALL.map(|hash| Keys::derive(hash, &password, &salt, iterations)))
+fn make_keys(salt: &[u8], password: &[u8]) -> Arc<[Keys; Hash::ALL.len()]> {
+    let password = prepare(password);
+    Arc::new(Hash::ALL.map(|hash| Keys::derive(hash, &password, salt, SCRAM_ITERATIONS)))
 }

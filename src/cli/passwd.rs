@@ -36,7 +36,8 @@ fn command() -> Command {
                 .help("how the password is written: argon2id, scram-sha-256 or scram-sha-512"),
         )
         .arg(Arg::new("rights").long("rights").value_name("LIST").help(
-            "read, write, admin, prefix=PREFIX, with commas between them (default: everything)",
+            "read, write, admin, prefix=PREFIX, with commas between them, or all (default: what \
+                     FILE has for the user, else all)",
         ))
         .arg(
             Arg::new("file")

@@ -365,7 +365,9 @@ fn session_options(
     inter: Option<String>,
     login: Option<Login>,
 ) -> session::Options {
-    let auth_file = given.auth_file.as_deref();
+    let user_file = given.extended.user_file.as_deref();
+    let text_file = user_file.filter(|_| login.is_some_and(|login| login.text));
+    let auth_file = given.auth_file.as_deref().or(text_file);
     let domain_socket = given.unix_socket.as_deref();
     session::Options {
         version: PROTOCOL_LEVEL.to_owned(),

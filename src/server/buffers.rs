@@ -184,13 +184,17 @@ impl Pool {
     }
 
     /// The same contents in no more memory than they need.
-    pub(super) fn compact(&mut self, mut held: Box<Buffers>) -> Box<Buffers> {
+    /// If they are `secret` nothing of them stays behind.
+    pub(super) fn compact(&mut self, mut held: Box<Buffers>, secret: bool) -> Box<Buffers> {
         let bytes = held.input.unread().to_vec();
         let input = Input { start: 0, end: bytes.len(), bytes };
         let mut output = Output::new();
         if !held.output.is_empty() {
             std::mem::swap(&mut output, &mut held.output);
             output.shrink();
+        }
+        if secret {
+            held.input.wipe(true);
         }
         self.put(held);
         Box::new(Buffers { input, output, is_pooled: false })
@@ -214,7 +218,7 @@ mod tests {
         held.input.consume(5);
         held.output.push(b"answers");
         held.output.advance(3);
-        let held = pool.compact(held);
+        let held = pool.compact(held, false);
         assert_eq!((pool.out, pool.spare.len()), (0, 1));
         assert_eq!(held.input.bytes.len(), 9);
         let mut held = pool.expand(held);

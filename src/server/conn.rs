@@ -298,7 +298,7 @@ impl Conn {
         } else if self.can_go() && !pool.is_tight() {
             self.held = Some(held);
         } else {
-            self.held = Some(pool.compact(held));
+            self.held = Some(pool.compact(held, self.session.handles_secrets()));
         }
     }
 
@@ -400,6 +400,10 @@ impl Conn {
         let Some(desk) = desk else { return self.take_verdict(Verdict::Refused) };
         self.is_asking = true;
         let from = self.stream().peer_addr().map(|address| address.ip());
+        // Who has reset the connection has no address any more, and waits for nothing.
+        if from.is_none() && self.stream().is_tcp() {
+            return self.take_verdict(Verdict::Refused);
+        }
         let ticket = context.tickets.issue(context.index);
         desk.judge(Attempt { ask, from }, ticket, context.mailbox);
     }

@@ -7,15 +7,15 @@
 //! ```
 //!
 //! A check of a password may take some ten milliseconds and 20 MB, and the answer to one who guesses
-//! waits: neither is to happen where requests are served. A connection has one attempt at a time, so what
-//! waits here has the bound of `-c`. Addresses take turns: who has a thousand connections that guess holds
+//! waits: neither is to happen where requests are served. A connection has one attempt at a time, and who
+//! has left is not judged any more, so what waits here has the bound of `-c`. Addresses take turns: who has a thousand connections that guess holds
 //! up the login of another address by one check.
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -34,21 +34,18 @@ const COMPLAIN_EVERY: Duration = Duration::from_millis(100);
 /// For how long an attempt waits at the most while the file is being written.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
 
-/// Which attempt of which connection of a worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One attempt of one connection of a worker.
+#[derive(Debug)]
 pub(super) struct Ticket {
     /// The connection's place.
     pub(super) index: usize,
-    number: u64,
+    /// Nobody waits for the verdict once the worker has let go of the other end.
+    is_open: Weak<()>,
 }
 
-/// A worker's attempts that have no verdict yet.
+/// A worker's attempts that have no verdict yet, by the places of the connections.
 #[derive(Debug, Default)]
-pub(super) struct Tickets {
-    /// By the places of the connections.
-    open: HashMap<usize, u64>,
-    last: u64,
-}
+pub(super) struct Tickets(HashMap<usize, Arc<()>>);
 
 /// Where attempts are handed in.
 #[derive(Clone, Debug)]
@@ -93,23 +90,26 @@ struct Clerk {
 impl Tickets {
     /// A ticket for the connection at `index`.
     pub(super) fn issue(&mut self, index: usize) -> Ticket {
-        self.last += 1;
-        self.open.insert(index, self.last);
-        Ticket { index, number: self.last }
+        let open = Arc::new(());
+        let is_open = Arc::downgrade(&open);
+        self.0.insert(index, open);
+        Ticket { index, is_open }
     }
 
     /// Whether the connection is still the one that the ticket was issued to; it is used up then.
-    pub(super) fn redeem(&mut self, ticket: Ticket) -> bool {
-        let is_valid = self.open.get(&ticket.index) == Some(&ticket.number);
-        if is_valid {
-            self.open.remove(&ticket.index);
-        }
-        is_valid
+    pub(super) fn redeem(&mut self, ticket: &Ticket) -> bool {
+        ticket.is_open() && self.0.remove(&ticket.index).is_some()
     }
 
     /// The connection at `index` is gone.
     pub(super) fn void(&mut self, index: usize) {
-        self.open.remove(&index);
+        self.0.remove(&index);
+    }
+}
+
+impl Ticket {
+    fn is_open(&self) -> bool {
+        self.is_open.strong_count() > 0
     }
 }
 
@@ -123,11 +123,20 @@ impl Queue {
         own.push_back(held);
     }
 
-    /// The next, if it need not wait for the file any longer or nobody needs to.
+    /// The next that somebody waits for, if it need not wait for the file any longer or nobody needs to.
     fn pop(&mut self, may_wait: bool, now: Instant) -> Option<Held<Attempt>> {
+        loop {
+            let held = self.pop_any(may_wait, now)?;
+            if held.ticket.is_open() {
+                return Some(held);
+            }
+        }
+    }
+
+    fn pop_any(&mut self, may_wait: bool, now: Instant) -> Option<Held<Attempt>> {
         let from = *self.turns.front()?;
         let own = self.by_origin.get_mut(&from)?;
-        if may_wait && own.front().is_some_and(|held| now < held.at) {
+        if may_wait && own.front().is_some_and(|held| now < held.at && held.ticket.is_open()) {
             return None;
         }
         let held = own.pop_front();
@@ -155,6 +164,7 @@ impl Desk {
 
 /// Starts the thread. It ends once every copy of the desk is gone.
 pub(super) fn start(gate: Gate, clock: Arc<Clock>) -> io::Result<(Desk, JoinHandle<()>)> {
+    gate.check_readable();
     let (sender, jobs) = channel::unbounded();
     let mut clerk = Clerk {
         gate,
@@ -224,9 +234,9 @@ impl Clerk {
         let Held { ticket, mailbox, what: attempt, .. } = held;
         let (now, from) = (self.clock.now().instant, attempt.from);
         let is_certificate = matches!(attempt.ask, crate::auth::Ask::Names(_));
-        let Judgement { verdict, at } = self.gate.judge(attempt, now);
+        let Judgement { verdict, at, was_looked_at } = self.gate.judge(attempt, now);
         if matches!(verdict, Verdict::Refused) && !is_certificate {
-            self.complain(from, now);
+            self.complain(from, was_looked_at, now);
         }
         let held = Held { at, ticket, mailbox, what: verdict };
         if at <= now {
@@ -238,16 +248,17 @@ impl Clerk {
     }
 
     /// Logs a refused login. Whose it was is not said: it may be a password in the place of a name.
-    fn complain(&mut self, from: Origin, now: Instant) {
+    fn complain(&mut self, from: Origin, was_looked_at: bool, now: Instant) {
         if self.complained_at.is_some_and(|at| now.duration_since(at) < COMPLAIN_EVERY) {
             self.unmentioned += 1;
             return;
         }
         self.complained_at = Some(now);
         let from = from.map_or("a unix socket".to_owned(), |address| address.to_string());
+        let why = if was_looked_at { "" } else { " unseen, after too many failures from there" };
         match std::mem::take(&mut self.unmentioned) {
-            0 => log::warn!("a login from {from} was refused"),
-            more => log::warn!("a login from {from} was refused, and {more} more before it"),
+            0 => log::warn!("a login from {from} was refused{why}"),
+            more => log::warn!("a login from {from} was refused{why}, and {more} more before it"),
         }
     }
 }
@@ -282,13 +293,31 @@ mod tests {
     }
 
     #[test]
+    fn who_has_left_is_not_judged() {
+        let poll = mio::Poll::new().expect("poll");
+        let (mailbox, _mail) = Mailbox::new(poll.registry(), mio::Token(0)).expect("mailbox");
+        let now = Clock::start().now().instant;
+        let (mut queue, mut tickets) = (Queue::default(), Tickets::default());
+        for index in 0..3 {
+            let attempt = Attempt { ask: Ask::Mechanisms, from: None };
+            let (ticket, mailbox) = (tickets.issue(index), mailbox.clone());
+            queue.push(Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt });
+        }
+        tickets.void(0);
+        tickets.void(2);
+        assert!(queue.pop(true, now).is_none(), "the file is awaited");
+        assert_eq!(queue.pop(false, now).map(|held| held.ticket.index), Some(1));
+        assert!(queue.pop(false, now).is_none());
+    }
+
+    #[test]
     fn a_ticket_is_for_one_attempt_of_one_connection() {
         let mut tickets = Tickets::default();
         let first = tickets.issue(7);
-        assert!(tickets.redeem(first) && !tickets.redeem(first));
+        assert!(tickets.redeem(&first) && !tickets.redeem(&first));
         let gone = tickets.issue(7);
         tickets.void(7);
         let next = tickets.issue(7);
-        assert!(!tickets.redeem(gone) && tickets.redeem(next));
+        assert!(!tickets.redeem(&gone) && tickets.redeem(&next));
     }
 }

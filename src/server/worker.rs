@@ -260,7 +260,7 @@ impl Worker {
                 Message::Gather(gather) => self.gathers.push_back(gather),
                 Message::Listed(gather) => self.take_conns(&gather),
                 Message::Verdict(ticket, verdict) => {
-                    if self.tickets.redeem(ticket) {
+                    if self.tickets.redeem(&ticket) {
                         self.conns[ticket.index].take_verdict(*verdict);
                         self.queue(ticket.index);
                     }

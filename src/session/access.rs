@@ -62,10 +62,9 @@ impl Session {
 pub(super) fn of_line<'a>(request: &Request<'a>) -> (Need, &'a [u8]) {
     match *request {
         Request::Store(line) => (Need::Write, line.key),
-        Request::Delete { key }
-        | Request::Incr { key, .. }
-        | Request::Decr { key, .. }
-        | Request::Touch { key, .. } => (Need::Write, key),
+        Request::Delete { key } | Request::Touch { key, .. } => (Need::Write, key),
+        // The answer shows the number.
+        Request::Incr { key, .. } | Request::Decr { key, .. } => (Need::ReadWrite, key),
         Request::Version | Request::Quit | Request::Hangup | Request::Refused { .. } => {
             (Need::Nothing, b"")
         }
@@ -84,10 +83,16 @@ pub(super) fn of_line<'a>(request: &Request<'a>) -> (Need, &'a [u8]) {
     }
 }
 
-/// What a command of the meta protocol needs: `mg` writes as soon as it may change or make an item.
+/// What a command of the meta protocol needs: `mg` writes as soon as it is asked to change or make an item
+/// or to hand out the token of who refills it, `ma` reads when it shows the number.
 pub(super) fn of_meta(verb: meta::Verb, flags: &Flags<'_>) -> Need {
     match verb {
-        meta::Verb::Get if flags.ttl.is_some() || flags.create.is_some() => Need::ReadWrite,
+        meta::Verb::Get
+            if flags.ttl.is_some() || flags.create.is_some() || flags.recache.is_some() =>
+        {
+            Need::ReadWrite
+        }
+        meta::Verb::Arith if flags.shows_value => Need::ReadWrite,
         meta::Verb::Get | meta::Verb::Debug => Need::Read,
         meta::Verb::Set | meta::Verb::Delete | meta::Verb::Arith => Need::Write,
     }
@@ -101,7 +106,7 @@ pub(super) fn of_packet<'a>(verb: Verb, request: &binary::Request<'a>) -> (Need,
         binary::Request::Retrieve { key, .. } => (Need::ReadWrite, key),
         binary::Request::Store(store) => (Need::Write, store.key),
         binary::Request::Delete { key, .. } => (Need::Write, key),
-        binary::Request::Arith(arith) => (Need::Write, arith.key),
+        binary::Request::Arith(arith) => (Need::ReadWrite, arith.key),
         binary::Request::Flush { .. } | binary::Request::Stat { .. } => (Need::Admin, b""),
         binary::Request::Noop
         | binary::Request::Version

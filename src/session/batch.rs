@@ -117,7 +117,7 @@ impl Session {
         let (need, block_len, noreply) = match plain {
             Plain::Get { .. } => (Need::Read, 0, false),
             Plain::Set { line, noreply } => (Need::Write, line.block_len(), *noreply),
-            Plain::Count(count) => (Need::Write, 0, count.noreply),
+            Plain::Count(count) => (Need::ReadWrite, 0, count.noreply),
         };
         if self.access.allows(need, ready.key.bytes()) {
             return None;

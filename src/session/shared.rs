@@ -94,7 +94,7 @@ pub struct Options {
     pub login: bool,
     /// They may do so by SASL.
     pub sasl: bool,
-    /// `-Y`
+    /// The file by which clients of the text protocol log in.
     pub auth_file: Option<String>,
     /// `-B`
     pub binding_protocol: &'static str,

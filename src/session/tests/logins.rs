@@ -141,6 +141,7 @@ fn rights_to_read_and_to_write() {
         "ma a",
         "mg a v T30",
         "mg a N30 v",
+        "mg a R30 v",
         "ms a 20000\r\n",
     ] {
         let block = if line.ends_with("20000\r\n") { "x".repeat(20000) } else { String::new() };
@@ -148,10 +149,13 @@ fn rights_to_read_and_to_write() {
     }
     check_as(
         WRITER,
-        "set a 0 0 1\r\n1\r\nincr a 1\r\nms b 1\r\nx\r\nmd b\r\ntouch a 9\r\ndelete a\r\n",
-        "STORED\r\n2\r\nHD\r\nHD\r\nTOUCHED\r\nDELETED\r\n",
+        "set a 0 0 1\r\n1\r\nma a\r\nms b 1\r\nx\r\nmd b\r\ntouch a 9\r\ndelete a\r\n",
+        "STORED\r\nHD\r\nHD\r\nHD\r\nTOUCHED\r\nDELETED\r\n",
     );
-    for line in ["get a", "gets a b", "gat 1 a", "mg a v", "me a", "mg a T1"] {
+    for line in [
+        "get a", "gets a b", "gat 1 a", "mg a v", "me a", "mg a T1", "incr a 1", "decr a 0",
+        "ma a v",
+    ] {
         check_as(WRITER, &format!("{line}\r\nmn\r\n"), &format!("{DENIED}MN\r\n"));
     }
     check_as(READER, "set a 0 0 1 noreply\r\nx\r\nmn\r\n", "MN\r\n");
@@ -192,6 +196,7 @@ fn rights_to_administer() {
         "watch",
         "stats cachedump 1 1",
         "debugtime 1",
+        "refresh_certs",
         "stats detail on",
         "lru_crawler mgdump all",
     ] {
@@ -361,28 +366,26 @@ fn rights_of_packets() {
     let store = |opcode| packet_with(0x80, opcode, 0, &[0; 8], b"k", b"value");
     let touch = |opcode| packet_with(0x80, opcode, 0, &[0; 4], b"k", b"");
     let count = |opcode| packet_with(0x80, opcode, 0, &[0; 20], b"k", b"");
+    // What who may do it is told.
+    let missing = |opcode| Some(told(opcode, 0x01, "Not found"));
+    let stored = |opcode| Some(told(opcode, 0, ""));
     for (asked, opcode, readers, writers) in [
-        (store(0x01), 0x01, false, true),
-        (store(0x12), 0x12, false, true),
-        (ask(0x0e, b"k", b"value"), 0x0e, false, true),
-        (ask(0x04, b"k", b""), 0x04, false, true),
-        (count(0x05), 0x05, false, true),
-        (touch(0x1c), 0x1c, false, true),
-        (touch(0x1d), 0x1d, false, false),
-        (ask(0x00, b"k", b""), 0x00, true, false),
-        (ask(0x0d, b"k", b""), 0x0d, true, false),
-        (ask(0x10, b"", b""), 0x10, false, false),
-        (ask(0x08, b"", b""), 0x08, false, false),
+        (store(0x01), 0x01, None, stored(0x01)),
+        (store(0x12), 0x12, None, Some(Vec::new())),
+        (ask(0x0e, b"k", b"value"), 0x0e, None, Some(told(0x0e, 0x05, "Not stored."))),
+        (ask(0x04, b"k", b""), 0x04, None, missing(0x04)),
+        (count(0x05), 0x05, None, None),
+        (touch(0x1c), 0x1c, None, missing(0x1c)),
+        (touch(0x1d), 0x1d, None, None),
+        (ask(0x00, b"k", b""), 0x00, missing(0x00), None),
+        (ask(0x0d, b"k", b""), 0x0d, Some(Vec::new()), None),
+        (ask(0x10, b"", b""), 0x10, None, None),
+        (ask(0x08, b"", b""), 0x08, None, None),
     ] {
-        for (user, allowed) in [("reader", readers), ("writer", writers)] {
-            if !allowed {
-                check_packets(
-                    &[login(user), asked.clone(), noop()],
-                    &[granted(), refused(opcode), done()],
-                );
-            }
+        for (user, answer) in [("reader", readers), ("writer", writers), ("app", None)] {
+            let answer = answer.unwrap_or_else(|| refused(opcode));
+            check_packets(&[login(user), asked.clone(), noop()], &[granted(), answer, done()]);
         }
-        check_packets(&[login("app"), asked, noop()], &[granted(), refused(opcode), done()]);
     }
     check_packets(
         &[login("reader"), ask(0x00, b"k", b""), noop()],
