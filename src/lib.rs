@@ -1,7 +1,7 @@
 //! nuthatch: a cache daemon that any memcached client can use unchanged.
 //!
 //! ```text
-//! main → config, server → session, tls → protocol | store | auth → watch → buf, limits, clock, metrics
+//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics
 //! ```
 //!
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
@@ -21,6 +21,8 @@ pub mod watch;
 pub mod protocol;
 
 pub mod store;
+
+pub mod file;
 
 pub mod auth;
 

@@ -159,6 +159,13 @@ pub const MECHANISM_LEN_MAX: usize = 32;
 /// Largest file of users in bytes, some hundred thousand of them.
 pub const USER_FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// Users of such a file, some 200 bytes of memory each.
+pub const USERS_MAX: usize = 250_000;
+
+/// Largest file of certificates, or of a key, in bytes: all the authorities that a system trusts are some
+/// 200 kB.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 4 << 20;
+
 /// Rounds of the hash in keys that the server makes for SCRAM itself (RFC 7677 wants this many at least):
 /// see [`SCRAM_MADE_MAX`] for what they cost.
 pub const SCRAM_ITERATIONS: NonZeroU32 = NonZeroU32::new(4096).expect("not 0");

@@ -8,6 +8,7 @@
 
 use super::rights::Rights;
 use super::secret::{Ring, Secret};
+use crate::limits::USERS_MAX;
 
 /// What a line says of a user.
 pub(super) struct Line<'a> {
@@ -46,6 +47,7 @@ pub(super) fn each<'a>(
     ring: &Ring,
     mut take: impl FnMut(usize, Line<'a>),
 ) -> Result<(), BadLine> {
+    let mut count = 0;
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let number = index + 1;
@@ -54,6 +56,10 @@ pub(super) fn each<'a>(
             Format::Passwords => password(line, ring),
         };
         if let Some(line) = read {
+            count += 1;
+            if count > USERS_MAX {
+                return Err(BadLine { number, reason: "too many users" });
+            }
             take(number, line);
         }
     }
@@ -199,6 +205,7 @@ mod tests {
 
     #[test]
     fn malformed_lines() {
+        check_bad(&":\n".repeat(USERS_MAX + 1), USERS_MAX + 1, "too many users");
         check_bad("foo:bar\nnobody\n", 2, "no colon");
     }
 

@@ -122,37 +122,36 @@ impl Session {
         packet: &[u8],
         turn: &mut Turn<'_>,
     ) -> Step {
-        let refused = |status| (head_len as u64 + sasl.value_len as u64, tag, status);
-        let swallow = if !turn.shared.options.sasl {
-            Some(refused(Status::UnknownCommand))
+        let is_known = turn.shared.options.sasl;
+        let refusal = if !is_known {
+            Some(Status::UnknownCommand)
         } else if sasl.mechanism.len() > MECHANISM_LEN_MAX {
-            Some(refused(Status::Invalid))
+            Some(Status::Invalid)
         } else if sasl.value_len > LOGIN_LEN_MAX {
-            Some(refused(Status::NoMemory))
+            Some(Status::NoMemory)
         } else {
             None
         };
-        if let Some((len, tag, status)) = swallow {
-            turn.requests_left -= 1;
-            return self.start_swallow_packet(len, tag, status);
-        }
         let len = head_len + sasl.value_len;
-        let Some(data) = packet.get(head_len..len) else { return Step::wait(Want::Input) };
-        turn.requests_left -= 1;
-        let exchange = match std::mem::replace(&mut self.access, Access::Guest(None)) {
-            Access::Guest(exchange) => exchange,
-            Access::Full | Access::Limited(_) => None,
-        };
-        let ask = match (tag.verb, exchange) {
-            (Verb::SaslList, _) => Some(Ask::Mechanisms),
-            (Verb::SaslAuth, _) => Some(Ask::Start(sasl.mechanism.to_vec(), secret(data))),
-            (_, Some(exchange)) => Some(Ask::Step(exchange, secret(data))),
-            // A step of nothing is judged, too, as an exchange that no mechanism begins.
-            (_, None) => Some(Ask::Start(Vec::new(), secret(b""))),
-        };
-        if let Some(ask) = ask {
-            self.begin_login(By::Packet(tag), ask);
+        let data = packet.get(head_len..len);
+        if refusal.is_none() && data.is_none() {
+            return Step::wait(Want::Input);
         }
+        turn.requests_left -= 1;
+        // Whoever begins to log in is nobody until that has come to its end.
+        let before = is_known.then(|| std::mem::replace(&mut self.access, Access::Guest(None)));
+        let (Some(data), None) = (data, refusal) else {
+            let status = refusal.unwrap_or(Status::Invalid);
+            return self.start_swallow_packet(len as u64, tag, status);
+        };
+        let ask = match (tag.verb, before) {
+            (Verb::SaslList, _) => Ask::Mechanisms,
+            (Verb::SaslAuth, _) => Ask::Start(sasl.mechanism.to_vec(), secret(data)),
+            (_, Some(Access::Guest(Some(exchange)))) => Ask::Step(exchange, secret(data)),
+            // A step of nothing is judged, too, as an exchange that no mechanism begins.
+            _ => Ask::Start(Vec::new(), secret(b"")),
+        };
+        self.begin_login(By::Packet(tag), ask);
         Step::on(len)
     }
 

@@ -21,10 +21,11 @@ use rustls::{
     SupportedProtocolVersion,
 };
 
-use super::files::{self, Stamp};
+use super::files;
 use super::verifier::TrustsNobody;
 use super::{MinVersion, Mode, Options, Verify, ciphers};
 use crate::clock::Secs;
+use crate::file::Stamp;
 use crate::limits::TLS_SESSIONS_MAX;
 
 /// What is wrong with certificates, in memcached's words, for a person.
@@ -57,9 +58,9 @@ struct Loaded {
 #[derive(Debug)]
 struct Watched {
     /// When they were last read, whatever came of it.
-    read: Vec<Stamp>,
+    read: Vec<Option<Stamp>>,
     /// At the last look.
-    seen: Vec<Stamp>,
+    seen: Vec<Option<Stamp>>,
 }
 
 impl Certificates {

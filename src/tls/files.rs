@@ -3,9 +3,7 @@
 //! Messages name files and say what is wrong with them, never what is in them.
 #![forbid(unsafe_code)]
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -13,29 +11,12 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
-/// What a file looks like from outside: another one, or one that was written to, looks different.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stamp {
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
+use crate::file::{self, Stamp};
+use crate::limits::CERTIFICATE_FILE_BYTES_MAX;
 
-/// The stamps of `paths`; of a file that is not there the empty one.
-pub(super) fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &PathBuf| {
-        fs::metadata(path).map_or_else(
-            |_| Stamp::default(),
-            |file| Stamp {
-                inode: file.ino(),
-                size: file.len(),
-                modified: (file.mtime(), file.mtime_nsec()),
-                changed: (file.ctime(), file.ctime_nsec()),
-            },
-        )
-    };
-    paths.iter().map(stamp).collect()
+/// The stamps of `paths`.
+pub(super) fn stamps(paths: &[PathBuf]) -> Vec<Option<Stamp>> {
+    paths.iter().map(|path| file::stamp(path)).collect()
 }
 
 /// A private key, wiped when it is dropped.
@@ -55,7 +36,7 @@ impl Drop for PrivateKey {
 
 /// The certificates of a PEM file, at least one; Err: what is wrong with it.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = fs::read(path).map_err(|err| os_text(&err))?;
+    let text = read(path)?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match read {
         Ok(certificates) if certificates.is_empty() => Err("no certificate in it".to_owned()),
@@ -66,15 +47,14 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The private key of a file in `format`: 1 PEM, 2 DER.
 pub(super) fn private_key(path: &Path, format: i64) -> Result<PrivateKey, String> {
-    let bytes = || fs::read(path).map(Zeroizing::new).map_err(|err| os_text(&err));
     match format {
-        1 => match PrivateKeyDer::from_pem_slice(&bytes()?) {
+        1 => match PrivateKeyDer::from_pem_slice(&read(path)?) {
             Ok(key) => Ok(PrivateKey(key)),
             Err(pem::Error::NoItemsFound) => Err("no private key in it".to_owned()),
             Err(error) => Err(pem_text(&error).to_owned()),
         },
         2 => {
-            let bytes = bytes()?;
+            let bytes = read(path)?;
             match PrivateKeyDer::try_from(bytes.as_slice()) {
                 Ok(key) => Ok(PrivateKey(key.clone_key())),
                 // PKCS #8 by its outside only; what is inside is told when it is used.
@@ -85,11 +65,15 @@ pub(super) fn private_key(path: &Path, format: i64) -> Result<PrivateKey, String
     }
 }
 
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    file::read(path, CERTIFICATE_FILE_BYTES_MAX).map_err(|err| os_text(&err))
+}
+
 /// The system's words for an error.
 fn os_text(err: &io::Error) -> String {
     match err.raw_os_error() {
         Some(number) => Errno::from_raw(number).desc().to_owned(),
-        None => err.kind().to_string(),
+        None => err.to_string(),
     }
 }
 

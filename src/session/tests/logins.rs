@@ -324,6 +324,22 @@ fn no_way_in_section_5() {
     );
 }
 
+/// Also one that is refused unread.
+#[test]
+fn any_new_login_ends_the_old_one_section_5() {
+    let granted = || told(0x21, 0, "Authenticated");
+    let long = vec![b'x'; LOGIN_LEN_MAX + 1];
+    for (again, refusal) in [
+        (ask(0x21, &[b'X'; 33], b"x"), told(0x21, 0x04, "Invalid arguments")),
+        (ask(0x21, b"PLAIN", &long), told(0x21, 0x82, "Out of memory")),
+    ] {
+        check_packets(
+            &[plain("\0foo\0bar"), again, noop()],
+            &[granted(), refusal, told(0x0a, 0x20, FAILED)],
+        );
+    }
+}
+
 #[test]
 fn what_is_no_sasl_section_5() {
     let invalid = |opcode| told(opcode, 0x04, "Invalid arguments");
