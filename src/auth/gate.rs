@@ -176,6 +176,21 @@ impl Gate {
         }
     }
 
+    /// Whether an attempt will be granted, as far as that can be told at once: its password stands in the
+    /// file as it is, or has been found to be good. Such a one need not wait behind others.
+    pub fn is_good_at_once(&self, attempt: &Attempt) -> bool {
+        let credential = match &attempt.ask {
+            Ask::Token(token) => split_once(token, b' '),
+            Ask::Start(mechanism, data) if mechanism == b"PLAIN" => {
+                split_once(sasl::credential(mechanism, data), 0)
+            }
+            _ => None,
+        };
+        credential.is_some_and(|(name, password)| {
+            self.users.knows(name, &self.ring.print(password), &self.remembered)
+        })
+    }
+
     /// Judges an attempt.
     pub fn judge(&mut self, attempt: Attempt, now: Instant) -> Judgement {
         let from = attempt.from;
@@ -202,10 +217,10 @@ impl Gate {
     fn verdict(&mut self, ask: Ask) -> Verdict {
         match ask {
             Ask::Token(token) => {
-                let Some(space) = token.iter().position(|byte| *byte == b' ') else {
+                let Some((name, password)) = split_once(&token, b' ') else {
                     return Verdict::Refused;
                 };
-                self.check(&token[..space], &token[space + 1..], Vec::new())
+                self.check(name, password, Vec::new())
             }
             Ask::Mechanisms => Verdict::Mechanisms(self.offered.mechanisms().to_owned()),
             Ask::Start(mechanism, data) => match self.offered.begin(&mechanism) {
@@ -310,6 +325,11 @@ impl Gate {
         self.users.retain(&mut self.remembered);
         Ok(())
     }
+}
+
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == at)?;
+    Some((&text[..end], &text[end + 1..]))
 }
 
 fn malformed(source: &Source, bad: BadLine) -> String {

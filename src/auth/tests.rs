@@ -159,6 +159,23 @@ fn a_remembered_password_is_still_checked() {
 }
 
 #[test]
+fn what_need_not_wait() {
+    let file = TempFile::with(&format!("foo:bar\nfox:{}\n", argon2("bar")));
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    let mut is_good = |ask| {
+        let attempt = Attempt { ask, from: None };
+        let is_good = gate.is_good_at_once(&attempt);
+        gate.judge(attempt, now());
+        is_good
+    };
+    assert!(is_good(token("foo bar")) && is_good(plain("\0foo\0bar")));
+    assert!(!is_good(token("foo baz")) && !is_good(token("nobody bar")) && !is_good(token("foo")));
+    assert!(!is_good(token("fox bar")), "it is hashed");
+    assert!(is_good(token("fox bar")) && is_good(plain("\0fox\0bar")), "and remembered");
+    assert!(!is_good(token("fox baz")));
+}
+
+#[test]
 fn certificates() {
     let names = |names: &[&str]| Ask::Names(names.iter().map(|name| name.to_string()).collect());
     let file = "foo:bar\na.example:$cert:read\nb.example:$cert\n";

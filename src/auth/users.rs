@@ -127,6 +127,15 @@ impl Users {
         found
     }
 
+    /// Whether a password is known to be a user's without a check that takes long.
+    pub(super) fn knows(&self, name: &[u8], print: &Print, remembered: &Remembered) -> bool {
+        self.of(name).any(|entry| match (&entry.secret, entry.id) {
+            (Secret::Plain { raw, .. }, _) => raw.is(print),
+            (_, Some(id)) => remembered.get(&id).is_some_and(|known| known.is(print)),
+            _ => false,
+        })
+    }
+
     /// Forgets passwords of secrets that are not there any more.
     pub(super) fn retain(&self, remembered: &mut Remembered) {
         let ids: HashSet<Print> = self.entries.iter().filter_map(|entry| entry.id).collect();

@@ -202,8 +202,15 @@ impl Clerk {
     fn take(&mut self, job: Job) {
         match job {
             Job::Judge(attempt, ticket, mailbox) => {
-                let at = self.clock.now().instant + SETTLE_MAX;
-                self.unjudged.push(Held { at, ticket, mailbox, what: attempt });
+                let now = self.clock.now().instant;
+                let is_good = self.gate.is_good_at_once(&attempt);
+                let held = Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt };
+                // Others may have to be hashed first, unless the file is just being written.
+                if is_good && self.gate.look(now).is_none() {
+                    self.judge(held);
+                } else {
+                    self.unjudged.push(held);
+                }
             }
             Job::Reload => self.gate.reload(),
         }

@@ -329,7 +329,7 @@ fn wrong_command_lines_are_refused() {
         (&["-B", "smoke"], 64, "Invalid value for binding protocol"),
         (&["-S", "-B", "ascii"], 64, "You cannot allow the ASCII protocol while using SASL."),
         (&["-Y", "/nonexistent"], 1, "Could not open authfile [/nonexistent] for reading"),
-        (&["-o", "user_file=/dev/null"], 1, "has a malformed entry. Should be 'user:password'"),
+        (&["-o", "user_file=/dev/null"], 1, "error not a regular file"),
         (&["-Z"], 64, "certificate chain"),
         (&["-e", "/nonexistent"], 64, ""),
         (&["-o", "ext_path=/nonexistent:1m"], 64, "ext_path"),
