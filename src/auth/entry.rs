@@ -18,7 +18,7 @@ use super::secret::{Ring, prepare};
 pub enum Written {
     /// argon2id with 19 MiB, two passes and one lane: 20 to 30 ms of a core for each guess.
     Argon2id,
-    /// Keys of SCRAM with [`ITERATIONS`].
+    /// Keys of SCRAM with 16384 rounds.
     Scram(Hash),
 }
 

@@ -15,7 +15,7 @@ use super::guard::{Guard, Origin, Who};
 use super::line::{self, BadLine, Format};
 use super::sasl::{self, Claim, Exchange, Offered, Outcome};
 use super::scrub::scrub;
-use super::secret::{Ring, Secret};
+use super::secret::{Ring, Secret, Workspace};
 use super::source::{Change, Source};
 use super::users::{Remembered, User, Users};
 use crate::limits::SCRAM_MADE_MAX;
@@ -115,6 +115,7 @@ pub struct Gate {
     users: Arc<Users>,
     offered: Offered,
     remembered: Remembered,
+    workspace: Workspace,
     guard: Guard,
 }
 
@@ -137,6 +138,7 @@ impl Gate {
             ring,
             users,
             remembered: Remembered::new(),
+            workspace: Workspace::default(),
             guard: Guard::new(options.delay),
         };
         let read = gate.read();
@@ -256,7 +258,7 @@ impl Gate {
 
     fn check(&mut self, name: &[u8], password: &[u8], last: Vec<u8>) -> Verdict {
         let offer = self.ring.offer(password);
-        match self.users.check(name, &offer, &mut self.remembered) {
+        match self.users.check(name, &offer, &mut self.remembered, &mut self.workspace) {
             Some(user) => Verdict::Granted(Arc::clone(user), last),
             None => Verdict::Refused,
         }

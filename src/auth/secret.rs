@@ -6,9 +6,8 @@
 
 use std::borrow::Cow;
 
-use argon2::Argon2;
-use argon2::password_hash::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::{constant_time, hmac, rand};
 use zeroize::Zeroizing;
 
@@ -136,13 +135,13 @@ impl Secret {
     }
 
     /// Whether the password fits. Takes as long if it does not.
-    pub(super) fn fits(&self, offer: &Offer) -> bool {
+    pub(super) fn fits(&self, offer: &Offer, workspace: &mut Workspace) -> bool {
         match self {
             Secret::Plain { raw, prepared } => {
                 let (raw, prepared) = (raw.is(&offer.raw), prepared.is(&offer.prepared));
                 raw | prepared
             }
-            Secret::Argon2(hash) => Argon2::default().verify_password(&offer.text, &**hash).is_ok(),
+            Secret::Argon2(hash) => workspace.fits(hash, &offer.text),
             Secret::Scram(keys) => keys.are_of(&offer.text),
             Secret::Certificate => false,
         }
@@ -151,6 +150,35 @@ impl Secret {
     /// Whether that takes milliseconds.
     pub(super) fn is_slow(&self) -> bool {
         matches!(self, Secret::Argon2(_) | Secret::Scram(_))
+    }
+}
+
+/// Memory for checks by argon2id: kept from one to the next, since giving back and taking 19 MiB each time
+/// leaves the process with several times as much.
+#[derive(Default)]
+pub(super) struct Workspace(Vec<Block>);
+
+impl Workspace {
+    fn fits(&mut self, hash: &PasswordHash, password: &[u8]) -> bool {
+        let (Ok(params), Some(salt), Some(expected)) =
+            (Params::try_from(hash), &hash.salt, &hash.hash)
+        else {
+            return false;
+        };
+        let version = hash.version.and_then(|number| Version::try_from(number).ok());
+        let count = params.block_count();
+        if self.0.len() < count {
+            self.0 = vec![Block::default(); count];
+        }
+        let argon2 = Argon2::new(Algorithm::Argon2id, version.unwrap_or_default(), params);
+        let mut output = Zeroizing::new(vec![0; expected.len()]);
+        let blocks = &mut self.0[..count];
+        let hashed =
+            argon2.hash_password_into_with_memory(password, salt, &mut output, &mut *blocks);
+        // They would tell a right guess from a wrong one.
+        blocks.fill(Block::default());
+        hashed.is_ok()
+            && constant_time::verify_slices_are_equal(&output, expected.as_bytes()).is_ok()
     }
 }
 
@@ -197,7 +225,7 @@ pub(super) fn prepare(password: &[u8]) -> Cow<'_, [u8]> {
 fn argon2id(text: &str) -> Result<PasswordHash, &'static str> {
     let malformed = "malformed argon2id hash";
     let hash = PasswordHash::new(text).map_err(|_| malformed)?;
-    let params = argon2::Params::try_from(&hash).map_err(|_| malformed)?;
+    let params = Params::try_from(&hash).map_err(|_| malformed)?;
     if params.m_cost() > ARGON2_MEMORY_KIB_MAX || params.t_cost() > ARGON2_PASSES_MAX {
         return Err("an argon2id hash that would take too much memory or time");
     }
@@ -223,7 +251,11 @@ mod tests {
     fn check(secret: &str, password: &str, fits: bool) {
         let ring = Ring::new();
         let secret = Secret::parse(secret.as_bytes(), &ring).expect("well formed");
-        assert_eq!(secret.fits(&ring.offer(password.as_bytes())), fits);
+        let mut workspace = Workspace::default();
+        for _ in 0..2 {
+            assert_eq!(secret.fits(&ring.offer(password.as_bytes()), &mut workspace), fits);
+        }
+        assert!(workspace.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::line::Line;
 use super::rights::Rights;
 use super::scram::{Hash, Keys};
-use super::secret::{Offer, Print, Ring, Secret, prepare};
+use super::secret::{Offer, Print, Ring, Secret, Workspace, prepare};
 use crate::limits::SCRAM_ITERATIONS;
 
 /// Who a client is.
@@ -105,13 +105,15 @@ impl Users {
         name: &[u8],
         offer: &Offer,
         remembered: &mut Remembered,
+        workspace: &mut Workspace,
     ) -> Option<&Arc<User>> {
         let mut found = None;
         let mut was_slow = false;
         for entry in self.of(name) {
             let known = entry.id.and_then(|id| remembered.get(&id));
             was_slow |= entry.id.is_some();
-            let fits = known.is_some_and(|print| print.is(&offer.raw)) || entry.secret.fits(offer);
+            let fits = known.is_some_and(|print| print.is(&offer.raw))
+                || entry.secret.fits(offer, workspace);
             if fits && found.is_none() {
                 found = Some(&entry.user);
                 remembered.extend(entry.id.map(|id| (id, offer.raw)));
@@ -122,7 +124,7 @@ impl Users {
             && !was_slow
             && let Some(index) = self.slow
         {
-            let _whatever = self.entries[index].secret.fits(offer);
+            let _whatever = self.entries[index].secret.fits(offer, workspace);
         }
         found
     }

@@ -311,6 +311,25 @@ fn endless_lines_before_a_login() {
     server.connect().ask(login("foo", "bar"), STORED);
 }
 
+/// A check by argon2id takes its memory once, however many there are.
+#[test]
+fn checks_do_not_add_up() {
+    let _turn = alone();
+    // `word`, with 19 MiB.
+    let line = nuthatch::auth::entry("slow", "word", nuthatch::auth::Written::Argon2id, None);
+    let (_dir, _file, server) =
+        guarded(&(line.expect("a line") + "\n"), &["-t", "1", "-o", "login_delay=0"]);
+    let mut client = server.connect();
+    client.ask(login("slow", "wrong"), FAILED);
+    let once = server.rss_bytes();
+    for number in 0..20 {
+        client.ask(login("slow", &format!("wrong{number}")), FAILED);
+    }
+    assert!(server.rss_bytes() < once + (4 << 20), "{once} to {}", server.rss_bytes());
+    assert!(once < 64 << 20, "{once}");
+    client.ask(login("slow", "word"), STORED);
+}
+
 /// What must not be found anywhere; each once, in the place that it is for.
 const SECRETS: [&str; 5] =
     ["iN-tHe-fIlE-8264", "iN-nO-fIlE-7319", "aS-a-nAmE-5590", "iN-a-sEt-4417", "bY-sAsL-1288"];
