@@ -1,7 +1,9 @@
 """The command-line tools of libmemcached (Debian: libmemcached-tools) with SASL."""
 
+from dataclasses import replace
+
 from clients_libmemcached import VALUE, copy_in, tool
-from harness import check, on, same
+from harness import check, check_each, on, running, same
 from logins import PASSWORD, READER, READER_PASSWORD, RIGHTS, USER, by_sasl
 
 
@@ -17,6 +19,18 @@ def memccp_memccat(server):
     same(tool(server, "memccat", *login(), "blob"), VALUE + b"\n")
     same(tool(server, "memccat", *login(), "empty"), b"\n")
     tool(server, "memccat", *login(), "missing", expect_exit=1)
+
+
+@check_each(sha512="SCRAM-SHA-512", sha256="SCRAM-SHA-256")
+def scram(server, mechanism):
+    """libsasl2's SCRAM, which these tools never see where PLAIN is told with a zero behind it."""
+    needs = by_sasl().and_then("-o", f"sasl_mechs={mechanism}")
+    needs = replace(needs, alive=lambda other: tool(other, "memcexist", *login(), "a"))
+    with running(server.command, needs) as other:
+        copy_in(other, "a", *login())
+        same(tool(other, "memccat", *login(), "a"), VALUE + b"\n")
+        for user, password in ((USER, "wrong"), ("nobody", PASSWORD)):
+            tool(other, "memccat", *login(user, password), "a", expect_exit=1)
 
 
 @check
