@@ -457,7 +457,6 @@ fn server_options(
         udp_public: given.extended.udp_public,
         unix_socket: given.unix_socket.clone(),
         unix_mask: given.unix_mask,
-        login: login.is_some(),
         protocol: protocol(given, login),
         backlog: backlog(given),
         threads,

@@ -49,9 +49,9 @@ pub(super) fn warnings(given: &Given, has_udp: bool) -> Vec<String> {
         return lines;
     }
     if given.unix_socket.is_some() {
-        warn("-Z with -s: a Unix socket is never encrypted");
+        warn("-Z with -s: a Unix socket is never encrypted, and asks nobody for a certificate");
     } else if has_udp {
-        warn("-Z with -U: UDP is never encrypted");
+        warn("-Z with -U: UDP is never encrypted, and asks nobody for a certificate");
     }
     if tls.min_version < 2 {
         warn("-o ssl_min_version: TLS 1.2 is the lowest that there is");

@@ -33,8 +33,10 @@ pub(super) struct Announcement {
 
 impl Announcement {
     /// Of `listeners` and `udp`, in the files that `options` name.
+    /// `has_login`: clients have to log in.
     pub(super) fn new(
         options: &Options,
+        has_login: bool,
         listeners: &[Listener],
         udp: &[udp::Bound],
     ) -> Announcement {
@@ -42,7 +44,7 @@ impl Announcement {
         let udp_names = udp_addresses.iter().map(|address| format!("{address} (UDP)"));
         Announcement {
             names: listeners.iter().map(Listener::to_string).chain(udp_names).collect(),
-            risks: risks(options, listeners),
+            risks: risks(options, has_login, listeners),
             addresses: listeners.iter().filter_map(Listener::address).collect(),
             udp_addresses,
             port_file: options.port_file.clone().filter(|_| options.unix_socket.is_none()),
@@ -101,7 +103,7 @@ impl Announcement {
 }
 
 /// Says of each TCP address that other machines can reach what they can do there.
-fn risks(options: &Options, listeners: &[Listener]) -> Vec<String> {
+fn risks(options: &Options, has_login: bool, listeners: &[Listener]) -> Vec<String> {
     let open = listeners.iter().filter_map(|listener| {
         let address = listener.address().filter(|address| !address.ip().is_loopback())?;
         Some((address, listener.terms().tls))
@@ -109,7 +111,7 @@ fn risks(options: &Options, listeners: &[Listener]) -> Vec<String> {
     let risk = |(address, tls): (SocketAddr, Option<Mode>)| {
         let certificates = options.certificates.as_ref();
         let asks = tls.zip(certificates).is_some_and(|(mode, them)| them.require_client(mode));
-        match (options.login || asks, tls) {
+        match (has_login || asks, tls) {
             (false, _) => Some(format!(
                 "{address} can be reached from other machines: whoever connects can read, change and \
                  remove everything. -S, -Y, -o user_file or certificates of clients keep them out"

@@ -68,8 +68,6 @@ pub struct Options {
     pub unix_socket: Option<PathBuf>,
     /// `-a`: permission bits of the socket file.
     pub unix_mask: u32,
-    /// Clients have to log in ([`crate::session::Options::login`]).
-    pub login: bool,
     /// `-B`
     pub protocol: Protocol,
     /// `-b`: connections that the kernel may hold before they are accepted.
@@ -168,12 +166,12 @@ pub struct StartError {
 /// every connection is closed and every worker joined, about [`crate::limits::DRAIN_SECS`] later
 /// at the latest.
 ///
-/// `gate` judges logins, if [`crate::session::Options::login`] asks for them. The process is to leave with 0 after `Ok`. Port and pid file appear when the sockets accept
-/// (options, section 8).
+/// `gate` judges logins, if [`crate::session::Options::login`] asks for them. The process is to leave
+/// with 0 after `Ok`. Port and pid file appear when the sockets accept (options, section 8).
 pub fn run(options: &Options, mut shared: Shared, gate: Option<Gate>) -> Result<(), StartError> {
     shared.certificates = options.certificates.clone().map(|them| them as _);
     let (listeners, udp) = listen(options)?;
-    let announcement = Announcement::new(options, &listeners, &udp);
+    let announcement = Announcement::new(options, gate.is_some(), &listeners, &udp);
     let mut acceptor = Acceptor::start(options, listeners, udp, Arc::new(shared), gate)?;
     announcement.publish();
     acceptor.serve();

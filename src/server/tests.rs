@@ -28,7 +28,6 @@ pub(super) fn options() -> Options {
         udp_public: false,
         unix_socket: None,
         unix_mask: 0o700,
-        login: false,
         protocol: Protocol::Auto,
         backlog: 128,
         threads: 2,
