@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::guard::{Guard, Origin, Who};
-use super::line::{self, BadLine, Format};
+use super::line::{self, BadLine, Format, Line};
 use super::sasl::{self, Claim, Exchange, Offered, Outcome};
 use super::scrub::scrub;
 use super::secret::{Ring, Secret, Workspace};
@@ -188,9 +188,11 @@ impl Gate {
             }
             _ => None,
         };
-        credential.is_some_and(|(name, password)| {
+        let is_known = credential.is_some_and(|(name, password)| {
             self.users.knows(name, &self.ring.print(password), &self.remembered)
-        })
+        });
+        scrub();
+        is_known
     }
 
     /// Judges an attempt.
@@ -289,43 +291,59 @@ impl Gate {
             format!("Could not open authfile [{}] for reading, error {error}", source.name())
         })?;
         let mut users = self.users.none();
-        let mut doubtful = Vec::new();
-        let mut have_rights = false;
-        let mut plain_count = 0;
+        let mut seen = Seen::default();
         let read = line::each(&text, self.format, &self.ring, |number, line| {
-            if line.is_doubtful {
-                doubtful.push(number);
-            }
-            have_rights |= line.rights.is_some();
-            plain_count += usize::from(matches!(line.secret, Secret::Plain { .. }));
-            let makes_keys = self.scram && plain_count <= SCRAM_MADE_MAX;
+            seen.note(number, &line);
+            let makes_keys = self.scram && seen.plain_count <= SCRAM_MADE_MAX;
             users.add(line, makes_keys, &self.ring, &self.users);
         });
         let is_empty = users.is_empty() && self.format == Format::Users;
         read.and(if is_empty { Err(BadLine { number: 0, reason: "no user" }) } else { Ok(()) })
             .map_err(|bad| malformed(source, bad))?;
-        if have_rights && !text.ends_with(b"\n") {
-            let name = source.name();
-            log::warn!(
-                "the last line of {name} has no end: if it is cut, rights may be missing there"
-            );
-        }
-        if self.scram && plain_count > SCRAM_MADE_MAX {
-            let name = source.name();
-            log::warn!(
-                "{name} has {plain_count} passwords in plain text: too many to be proved by SCRAM"
-            );
-        }
-        for number in doubtful {
-            log::warn!(
-                "{}, line {number}: the password has a colon, and what is behind it is no rights",
-                source.name()
-            );
-        }
+        seen.has_end = text.ends_with(b"\n");
+        seen.warn(source, self.scram);
         self.users = Arc::new(users);
         self.offer();
         self.users.retain(&mut self.remembered);
         Ok(())
+    }
+}
+
+/// What is worth a warning in a file that is well formed.
+#[derive(Default)]
+struct Seen {
+    have_rights: bool,
+    has_end: bool,
+    plain_count: usize,
+    /// The first line whose password has a colon, and how many there are.
+    doubtful: Option<(usize, usize)>,
+}
+
+impl Seen {
+    fn note(&mut self, number: usize, line: &Line<'_>) {
+        self.have_rights |= line.rights.is_some();
+        self.plain_count += usize::from(matches!(line.secret, Secret::Plain { .. }));
+        if line.is_doubtful {
+            let (first, count) = self.doubtful.unwrap_or((number, 0));
+            self.doubtful = Some((first, count + 1));
+        }
+    }
+
+    fn warn(&self, source: &Source, scram: bool) {
+        let name = source.name();
+        if self.have_rights && !self.has_end {
+            log::warn!("the last line of {name} has no end: if it is cut, it may lack its rights");
+        }
+        if scram && self.plain_count > SCRAM_MADE_MAX {
+            let count = self.plain_count;
+            log::warn!("{name} has {count} passwords in plain text: too many for SCRAM");
+        }
+        if let Some((first, count)) = self.doubtful {
+            log::warn!(
+                "{name} has passwords with a colon, {count} of them, the first in line {first}: what is \
+                 behind it is no rights"
+            );
+        }
     }
 }
 
