@@ -59,7 +59,7 @@ impl Default for Extended {
             debug_clock: false,
             user_file: None,
             sasl_mechanisms: None,
-            login_delay_millis: 1000,
+            login_delay_millis: 100,
             watcher_logbuf_bytes: 256 * 1024,
             slab_chunk_max: None,
             slab_sizes: None,

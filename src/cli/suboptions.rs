@@ -225,7 +225,7 @@ pub const SUBOPTIONS: &[Suboption] = &[
     Suboption { name: "sasl_mechs", kind: Kind::Mechanisms, state: State::Works,
         help: "mechanisms of SASL that may be used, with colons between them (default: PLAIN:SCRAM-SHA-256:SCRAM-SHA-512)" },
     Suboption { name: "login_delay", kind: Kind::Integer(LOGIN_DELAY), state: State::Works,
-        help: "milliseconds that an address waits for each failed login after the tenth (default: 1000)" },
+        help: "milliseconds that an address waits for each failed login after the tenth (default: 100)" },
     Suboption { name: "udp_public", kind: Kind::Bare, state: State::Works,
         help: "allow -U on addresses that other machines can reach" },
     Suboption { name: "debug_clock", kind: Kind::Bare, state: State::Works,
