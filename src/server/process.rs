@@ -53,9 +53,10 @@ pub fn hostname() -> String {
 
 /// Keeps the memory from being read: no core is written, and nobody but root may look into it.
 pub fn keep_to_itself() {
-    let no_core = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    if let Err(errno) = no_core.and_then(|()| prctl::set_dumpable(false)) {
-        warn!("cannot keep the memory from being dumped: {}", errno.desc());
+    for done in [setrlimit(Resource::RLIMIT_CORE, 0, 0), prctl::set_dumpable(false)] {
+        if let Err(errno) = done {
+            warn!("cannot keep the memory from being dumped: {}", errno.desc());
+        }
     }
 }
 
