@@ -16,7 +16,6 @@ use nix::unistd::Pid;
 
 use super::listener::Listener;
 use super::{Options, os_text, udp};
-use crate::tls::Mode;
 
 /// What is to be told, and where.
 #[derive(Default)]
@@ -44,7 +43,7 @@ impl Announcement {
         let udp_names = udp_addresses.iter().map(|address| format!("{address} (UDP)"));
         Announcement {
             names: listeners.iter().map(Listener::to_string).chain(udp_names).collect(),
-            risks: risks(options, has_login, listeners),
+            risks: risks(options, has_login, listeners, &udp_addresses),
             addresses: listeners.iter().filter_map(Listener::address).collect(),
             udp_addresses,
             port_file: options.port_file.clone().filter(|_| options.unix_socket.is_none()),
@@ -102,28 +101,37 @@ impl Announcement {
     }
 }
 
-/// Says of each TCP address that other machines can reach what they can do there.
-fn risks(options: &Options, has_login: bool, listeners: &[Listener]) -> Vec<String> {
-    let open = listeners.iter().filter_map(|listener| {
-        let address = listener.address().filter(|address| !address.ip().is_loopback())?;
-        Some((address, listener.terms().tls))
-    });
-    let risk = |(address, tls): (SocketAddr, Option<Mode>)| {
-        let certificates = options.certificates.as_ref();
+/// Says of each address that other machines can reach what they can do there.
+fn risks(
+    options: &Options,
+    has_login: bool,
+    listeners: &[Listener],
+    udp: &[SocketAddr],
+) -> Vec<String> {
+    let certificates = options.certificates.as_ref();
+    let tcp = listeners.iter().filter_map(|listener| {
+        let tls = listener.terms().tls;
         let asks = tls.zip(certificates).is_some_and(|(mode, them)| them.require_client(mode));
-        match (has_login || asks, tls) {
-            (false, _) => Some(format!(
-                "{address} can be reached from other machines: whoever connects can read, change and \
-                 remove everything. -S, -Y, -o user_file or certificates of clients keep them out"
-            )),
-            (true, None) => Some(format!(
-                "{address} can be reached from other machines: passwords and values go there in the \
-                 clear. -Z encrypts them"
-            )),
-            (true, Some(_)) => None,
-        }
-    };
-    open.filter_map(risk).collect()
+        risk(listener.address()?, has_login || asks, tls.is_some())
+    });
+    // Over UDP nobody logs in, and nothing is encrypted.
+    tcp.chain(udp.iter().filter_map(|address| risk(*address, false, false))).collect()
+}
+
+/// None: nothing, or this machine alone reaches the address.
+fn risk(address: SocketAddr, asks: bool, is_encrypted: bool) -> Option<String> {
+    match (asks, is_encrypted) {
+        _ if address.ip().is_loopback() => None,
+        (false, _) => Some(format!(
+            "{address} can be reached from other machines: whoever connects can read, change and \
+             remove everything. -S, -Y, -o user_file or certificates of clients keep them out"
+        )),
+        (true, false) => Some(format!(
+            "{address} can be reached from other machines: passwords and values go there in the \
+             clear. -Z encrypts them"
+        )),
+        (true, true) => None,
+    }
 }
 
 fn port_lines(transport: &str, addresses: &[SocketAddr]) -> String {
@@ -174,6 +182,24 @@ mod tests {
         let addresses: Vec<SocketAddr> =
             ["127.0.0.1:1", "[::1]:2"].iter().map(|a| a.parse().expect("address")).collect();
         assert_eq!(port_lines("TCP", &addresses), "TCP INET: 1\nTCP INET6: 2\n");
+    }
+
+    #[test]
+    fn open_addresses_and_what_is_asked_there() {
+        let said = |address: &str, asks, is_encrypted| {
+            risk(address.parse().expect("address"), asks, is_encrypted).unwrap_or_default()
+        };
+        for address in ["0.0.0.0:1", "192.0.2.1:1", "[::]:1", "[2001:db8::1]:1"] {
+            for is_encrypted in [false, true] {
+                let line = said(address, false, is_encrypted);
+                assert!(line.starts_with(address) && line.contains("whoever connects"), "{line}");
+            }
+            assert!(said(address, true, false).contains("in the clear"));
+            assert_eq!(said(address, true, true), "");
+        }
+        for address in ["127.0.0.1:1", "[::1]:1"] {
+            assert_eq!(said(address, false, false), "");
+        }
     }
 
     #[test]
