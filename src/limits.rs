@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 /// Longest key in bytes (protocol text, section 4: memcached's `KEY_MAX_LENGTH`).
 pub const KEY_LEN_MAX: usize = 250;
@@ -182,6 +183,21 @@ pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
 
 /// Passes over that memory.
 pub const ARGON2_PASSES_MAX: u32 = 16;
+
+/// Failed logins of an address that are answered at once: a person's mistakes, or a client that tries an
+/// old password and then the new one on a few connections.
+pub const LOGIN_FAILURES_FREE: u32 = 10;
+
+/// Failures of an address whose answers are still to come, in units of `-o login_delay`, above which nothing
+/// that comes from there is looked at.
+pub const LOGIN_DEBT_MAX: u32 = 60;
+
+/// The longest that the answer to a failed login waits, in units of `-o login_delay`.
+pub const LOGIN_WAIT_MAX: u32 = 10;
+
+/// For how long credentials that have let somebody in from an address are looked at whatever fails there:
+/// longer than clients keep a connection that they do not use.
+pub const LOGIN_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Addresses that are remembered for having failed to log in lately, and pairs of address and user for
 /// having done so, some 40 and 80 bytes each.

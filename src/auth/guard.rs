@@ -1,11 +1,11 @@
 //! Who guesses passwords is slowed down, by address.
 //!
-//! An address may fail [`FREE`] times at once, and once in a `delay` from then on. The answer to any
+//! An address may fail [`LOGIN_FAILURES_FREE`] times at once, and once in a `delay` from then on. The answer to any
 //! further failure waits until its turn has come, whichever of the address's connections it is for, so
 //! that many connections guess no faster than one; who knows its password does not wait. An address that
-//! does not wait for the answers but goes on guessing collects a debt, and above [`DEBT_MAX`] nothing that
+//! does not wait for the answers but goes on guessing collects a debt, and above [`LOGIN_DEBT_MAX`] nothing that
 //! comes from there is looked at any more until it is less, but for credentials that have let somebody in
-//! from there within [`KNOWN_FOR`]: clients of one machine do not suffer from one of them that has a wrong
+//! from there within [`LOGIN_KNOWN_FOR`]: clients of one machine do not suffer from one of them that has a wrong
 //! password. IPv6 addresses are taken by their /64, which is what one client has.
 #![forbid(unsafe_code)]
 
@@ -14,22 +14,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::secret::Print;
-use crate::limits::GUARDED_ADDRESSES_MAX;
-
-/// Failures that are answered at once.
-const FREE: u32 = 10;
-
-/// Failures whose answers are still to come, in units of the delay, above which nothing is looked at.
-const DEBT_MAX: u32 = 60;
-
-/// The longest that an answer waits, in units of the delay.
-const WAIT_MAX: u32 = 10;
+use crate::limits::{
+    GUARDED_ADDRESSES_MAX, LOGIN_DEBT_MAX, LOGIN_FAILURES_FREE, LOGIN_KNOWN_FOR, LOGIN_WAIT_MAX,
+};
 
 /// Where a client is; None: on this machine, over a unix socket.
 pub type Origin = Option<IpAddr>;
-
-/// For how long credentials are known to be good.
-const KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// Who wants to be let in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,7 +55,7 @@ impl Guard {
 
     /// Whether an attempt is looked at.
     pub(super) fn admits(&self, who: &Who, now: Instant) -> bool {
-        let debt_max = self.delay * (FREE + DEBT_MAX);
+        let debt_max = self.delay * (LOGIN_FAILURES_FREE + LOGIN_DEBT_MAX);
         let is_known = self.known.get(&who.at_network()).is_some_and(|known| {
             now < known.until && known.paid_at.saturating_duration_since(now) <= debt_max
         });
@@ -86,7 +76,7 @@ impl Guard {
                 return;
             }
         }
-        let until = now + KNOWN_FOR;
+        let until = now + LOGIN_KNOWN_FOR;
         self.known.entry(who).or_insert(Known { until, paid_at: now }).until = until;
     }
 
@@ -108,12 +98,12 @@ impl Guard {
         } else {
             self.others_paid_at = Some(now + debt);
         }
-        now + debt.saturating_sub(delay * FREE).min(delay * WAIT_MAX)
+        now + debt.saturating_sub(delay * LOGIN_FAILURES_FREE).min(delay * LOGIN_WAIT_MAX)
     }
 
     /// When to answer an attempt that is not looked at.
     pub(super) fn turned_away(&self, now: Instant) -> Instant {
-        now + self.delay * WAIT_MAX
+        now + self.delay * LOGIN_WAIT_MAX
     }
 
     fn debt(&self, from: Origin, now: Instant) -> Duration {
@@ -172,15 +162,15 @@ mod tests {
     fn failures_are_answered_once_a_delay() {
         let (mut guard, place, now) = start();
         let here = place.who("192.0.2.1", "a");
-        for _ in 0..FREE {
+        for _ in 0..LOGIN_FAILURES_FREE {
             assert_eq!(guard.failed(&here, now), now);
         }
-        for turn in 1..=WAIT_MAX {
+        for turn in 1..=LOGIN_WAIT_MAX {
             assert_eq!(guard.failed(&here, now), now + SEC * turn);
         }
-        assert_eq!(guard.failed(&here, now), now + SEC * WAIT_MAX);
+        assert_eq!(guard.failed(&here, now), now + SEC * LOGIN_WAIT_MAX);
         assert_eq!(guard.failed(&place.who("192.0.2.2", "a"), now), now, "another one");
-        let later = now + SEC * (FREE + WAIT_MAX + 1);
+        let later = now + SEC * (LOGIN_FAILURES_FREE + LOGIN_WAIT_MAX + 1);
         assert_eq!(guard.failed(&here, later), later, "forgiven");
     }
 
@@ -188,7 +178,7 @@ mod tests {
     fn who_does_not_wait_is_not_looked_at() {
         let (mut guard, place, now) = start();
         let here = place.who("2001:db8::1", "a");
-        for _ in 0..=FREE + DEBT_MAX {
+        for _ in 0..=LOGIN_FAILURES_FREE + LOGIN_DEBT_MAX {
             assert!(guard.admits(&here, now));
             guard.failed(&here, now);
         }
@@ -207,8 +197,8 @@ mod tests {
             guard.failed(&bad, now);
         }
         assert!(guard.admits(&good, now) && !guard.admits(&bad, now));
-        assert!(guard.admits(&good, now + KNOWN_FOR - SEC));
-        for _ in 0..=FREE + DEBT_MAX {
+        assert!(guard.admits(&good, now + LOGIN_KNOWN_FOR - SEC));
+        for _ in 0..=LOGIN_FAILURES_FREE + LOGIN_DEBT_MAX {
             guard.failed(&good, now);
         }
         assert!(!guard.admits(&good, now), "guessed at by its name");
