@@ -19,7 +19,7 @@ const UPTIME_OFFSET: u32 = 60;
 const RELATIVE_MAX_SECS: i64 = 60 * 60 * 24 * 30;
 
 /// A moment of the server's one-second clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secs(pub u32);
 
 /// The second from which an item is gone, as an item stores it; 0 stands for never.

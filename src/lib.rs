@@ -1,7 +1,7 @@
 //! nuthatch: a cache daemon that any memcached client can use unchanged.
 //!
 //! ```text
-//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics
+//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics, memory, heap
 //! ```
 //!
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
@@ -15,6 +15,10 @@ pub mod clock;
 pub mod buf;
 
 pub mod metrics;
+
+pub mod memory;
+
+pub mod heap;
 
 pub mod watch;
 

@@ -115,6 +115,45 @@ pub const LARGE_VALUE_BYTES: usize = 32 * 1024;
 /// everybody else.
 pub const UPLOADS_PART: usize = 2;
 
+/// What clients may hold beside the items (buffers, answers, connections) before items are evicted for it:
+/// so many bytes, and one part in so many of `-m`. With what the process needs for itself, some 5 MB, it
+/// stays within the 5 % and 8 MB that resident memory may be above `-m`.
+pub const CLIENTS_FREE_BYTES: usize = 1 << 19;
+/// See [`CLIENTS_FREE_BYTES`].
+pub const CLIENTS_FREE_PART: usize = 32;
+
+/// Beyond that, and one part in so many of `-m`, clients are given less at a time.
+pub const CLIENTS_TIGHT_PART: usize = 4;
+
+/// Beyond that, and one part in so many of `-m`, nobody new is let in and who holds most is closed: the
+/// items keep the other part.
+pub const CLIENTS_FULL_PART: usize = 2;
+
+/// The items' memory is lent to clients in steps of one part in so many of `-m`.
+pub const LEND_STEP_PART: usize = 64;
+
+/// Slices, some 40 µs each, in which a worker has the items give way before it serves on.
+pub const WAY_SLICES_PER_ROUND: usize = 8;
+
+/// Connections are closed for want of memory until clients hold so many eighths of what they may.
+pub const SHED_TO_EIGHTHS: usize = 6;
+
+/// Who holds no more than that is not closed for want of memory.
+pub const SHED_LEAST_BYTES: usize = 1024;
+
+/// What the keys and the state of a TLS connection take: measured, 3.7 kB with the connection itself.
+pub const TLS_OPEN_BYTES: usize = 3400;
+
+/// The same during the handshake.
+pub const TLS_HANDSHAKE_BYTES: usize = 10 * 1024;
+
+/// What an exchange of SASL takes that has begun and waits for the client's next step.
+pub const EXCHANGE_BYTES: usize = 2048;
+
+/// Answers of a connection that may wait while memory is tight before no further request of it is executed,
+/// in place of [`OUTPUT_HIGH_WATER_BYTES`].
+pub const OUTPUT_TIGHT_BYTES: usize = PINNED_VALUE_WEIGHT;
+
 /// Smallest and largest `-I`, bytes (memcached's own bounds).
 pub const ITEM_SIZE_MIN: usize = 1024;
 /// See [`ITEM_SIZE_MIN`].
@@ -146,6 +185,21 @@ pub const WATCHERS_MAX: usize = 20;
 
 /// Most bytes of lines that may wait for one watcher, whatever `-o watcher_logbuf_size` says.
 pub const WATCH_BACKLOG_MAX_BYTES: usize = 64 << 20;
+
+/// A client has, beside the seconds of `-o upload_timeout` or `-o send_timeout`, one for so many bytes of
+/// what it sends or takes: slower than any line that somebody would put a cache behind.
+pub const SLOW_BYTES_PER_SEC: usize = 16 * 1024;
+
+/// While memory is tight, who is awaited has one part in so many of its time.
+pub const PATIENCE_TIGHT_PART: u32 = 8;
+
+/// And no less than so many seconds, or what it had anyway: a busy client's longest pause.
+pub const PATIENCE_TIGHT_MIN_SECS: u32 = 2;
+
+/// Seconds for the rest of a request, of a value, to take answers, and to log in, unless `-o` says otherwise
+/// (`request_timeout`, `upload_timeout`, `send_timeout`, `login_timeout`): programs that are at work do all of it
+/// within a second or two.
+pub const DEADLINE_SECS: u32 = 120;
 
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;

@@ -15,10 +15,10 @@ use super::guard::{Guard, Origin, Who};
 use super::line::{self, BadLine, Format, Line};
 use super::sasl::{self, Claim, Exchange, Offered, Outcome};
 use super::scrub::scrub;
-use super::secret::{Ring, Secret, Workspace};
+use super::secret::{Print, Ring, Secret, Workspace};
 use super::source::{Change, Source};
 use super::users::{Remembered, User, Users};
-use crate::limits::SCRAM_MADE_MAX;
+use crate::limits::{EXCHANGE_BYTES, SCRAM_MADE_MAX};
 
 /// How users log in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +65,20 @@ pub enum Ask {
     Step(Box<Exchange>, Zeroizing<Vec<u8>>),
     /// The names in its certificate, which has been verified.
     Names(Vec<String>),
+}
+
+impl Attempt {
+    /// Bytes of memory that it has.
+    pub fn held_bytes(&self) -> usize {
+        let sent = match &self.ask {
+            Ask::Token(token) => token.capacity(),
+            Ask::Mechanisms => 0,
+            Ask::Start(mechanism, message) => mechanism.capacity() + message.capacity(),
+            Ask::Step(_, message) => EXCHANGE_BYTES + message.capacity(),
+            Ask::Names(names) => names.iter().map(String::capacity).sum(),
+        };
+        size_of::<Attempt>() + sent
+    }
 }
 
 impl Ask {
@@ -120,6 +134,13 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// Bytes of memory that clients have made it take: room for checks, and whom it remembers.
+    pub fn held_bytes(&self) -> usize {
+        self.workspace.held_bytes()
+            + self.guard.held_bytes()
+            + self.remembered.capacity() * size_of::<(Print, Print)>()
+    }
+
     /// Reads the file. `Err` is for a person: what is wrong with it, in memcached's words.
     pub fn open(options: Options) -> Result<Gate, String> {
         let (format, path) = match options.file {

@@ -53,6 +53,12 @@ impl Guard {
         Guard { delay, paid_at: HashMap::new(), others_paid_at: None, known: HashMap::new() }
     }
 
+    /// Bytes of memory that it has.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.paid_at.capacity() * size_of::<(Origin, Instant)>()
+            + self.known.capacity() * size_of::<(Who, Known)>()
+    }
+
     /// Whether an attempt is looked at.
     pub(super) fn admits(&self, who: &Who, now: Instant) -> bool {
         let debt_max = self.delay * (LOGIN_FAILURES_FREE + LOGIN_DEBT_MAX);

@@ -159,6 +159,11 @@ impl Secret {
 pub(super) struct Workspace(Vec<Block>);
 
 impl Workspace {
+    /// Bytes of memory that it has.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Block>()
+    }
+
     fn fits(&mut self, hash: &PasswordHash, password: &[u8]) -> bool {
         let (Ok(params), Some(salt), Some(expected)) =
             (Params::try_from(hash), &hash.salt, &hash.hash)

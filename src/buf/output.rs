@@ -42,12 +42,19 @@ pub struct Output<P> {
     written: usize,
     /// Regions with the position in `bytes` before which they stand, in ascending order.
     pinned: VecDeque<(usize, P)>,
+    /// Of [`Output::weight`]; beyond it no further request should be executed.
+    high_water_bytes: usize,
 }
 
 impl<P: Region> Output<P> {
     /// An output that holds nothing and owns no memory.
     pub const fn new() -> Output<P> {
-        Output { bytes: Vec::new(), written: 0, pinned: VecDeque::new() }
+        Output {
+            bytes: Vec::new(),
+            written: 0,
+            pinned: VecDeque::new(),
+            high_water_bytes: OUTPUT_HIGH_WATER_BYTES,
+        }
     }
 
     /// The buffer to append answers to. Only ever append.
@@ -99,7 +106,28 @@ impl<P: Region> Output<P> {
 
     /// Whether so much waits that no further request should be executed.
     pub fn is_high(&self) -> bool {
-        self.weight() >= OUTPUT_HIGH_WATER_BYTES
+        self.weight() >= self.high_water_bytes
+    }
+
+    /// Sets what [`Output::is_high`] goes by, [`OUTPUT_HIGH_WATER_BYTES`] at first.
+    pub fn set_high_water(&mut self, bytes: usize) {
+        self.high_water_bytes = bytes;
+    }
+
+    /// Bytes of memory that it owns.
+    pub fn held_bytes(&self) -> usize {
+        self.bytes.capacity() + self.pinned.capacity() * size_of::<(usize, P)>()
+    }
+
+    /// Bytes that may be appended before it is [high](Output::is_high).
+    pub fn room(&self) -> usize {
+        self.high_water_bytes.saturating_sub(self.weight())
+    }
+
+    /// Bytes that are still to be written.
+    pub fn unwritten_len(&self) -> usize {
+        let pinned: usize = self.pinned.iter().map(|(_, region)| region.len()).sum();
+        self.bytes.len() - self.written + pinned
     }
 
     /// Bytes of memory that wait to be written; a pinned region counts with a fixed share.
@@ -152,6 +180,7 @@ impl<P: Region> Output<P> {
             self.written = 0;
         }
         self.bytes.shrink_to_fit();
+        self.pinned.shrink_to_fit();
     }
 
     /// Unwritten bytes before the first region.

@@ -9,6 +9,7 @@ use super::number::{self, Number};
 use super::suboptions::{Integer, Kind, SUBOPTIONS, Suboption};
 use super::tls::Tls;
 use super::tuning::Tuning;
+use crate::limits::DEADLINE_SECS;
 
 /// What the lists of `-o` have set. Fields are those that something here depends on; everything
 /// else is checked by [`SUBOPTIONS`] and forgotten.
@@ -18,6 +19,14 @@ pub struct Extended {
     pub maxconns_fast: bool,
     /// Seconds after which a silent connection is closed, 0 never.
     pub idle_timeout_secs: u32,
+    /// `request_timeout`
+    pub request_timeout_secs: u32,
+    /// `upload_timeout`
+    pub upload_timeout_secs: u32,
+    /// `send_timeout`
+    pub send_timeout_secs: u32,
+    /// `login_timeout`
+    pub login_timeout_secs: u32,
     /// Whether UDP may be offered to other machines.
     pub udp_public: bool,
     /// Whether `debugtime` works.
@@ -55,6 +64,10 @@ impl Default for Extended {
         Extended {
             maxconns_fast: true,
             idle_timeout_secs: 0,
+            request_timeout_secs: DEADLINE_SECS,
+            upload_timeout_secs: DEADLINE_SECS,
+            send_timeout_secs: DEADLINE_SECS,
+            login_timeout_secs: DEADLINE_SECS,
             udp_public: false,
             debug_clock: false,
             user_file: None,
@@ -158,7 +171,11 @@ impl Extended {
         match name {
             "maxconns_fast" => self.maxconns_fast = true,
             "no_maxconns_fast" => self.maxconns_fast = false,
-            "idle_timeout" => self.idle_timeout_secs = u32::try_from(number).unwrap_or(u32::MAX),
+            "idle_timeout" => self.idle_timeout_secs = secs(number),
+            "request_timeout" => self.request_timeout_secs = secs(number),
+            "upload_timeout" => self.upload_timeout_secs = secs(number),
+            "send_timeout" => self.send_timeout_secs = secs(number),
+            "login_timeout" => self.login_timeout_secs = secs(number),
             "udp_public" => self.udp_public = true,
             "user_file" => self.user_file = text.map(PathBuf::from),
             "sasl_mechs" => self.sasl_mechanisms = mechanisms(text.unwrap_or_default()),
@@ -185,6 +202,11 @@ impl Extended {
 /// Names of mechanisms with colons or spaces between them. None: one is not known.
 fn mechanisms(text: &str) -> Option<Vec<&'static str>> {
     text.split([':', ' ']).map(crate::auth::mechanism).collect()
+}
+
+/// Seconds that were given, which are not negative.
+fn secs(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -121,6 +121,10 @@ const IDLE_TIMEOUT: Integer = Integer {
     high: "",
 };
 
+const fn deadline(missing: &'static str, negative: &'static str) -> Kind {
+    Kind::Integer(Integer { missing, bad: "", min: 0, low: negative, max: i64::MAX, high: "" })
+}
+
 const LOGIN_DELAY: Integer = Integer {
     missing: "Missing numeric argument for login_delay",
     bad: "could not parse argument to login_delay",
@@ -220,6 +224,18 @@ pub const SUBOPTIONS: &[Suboption] = &[
         help: "let clients above -c wait" },
     Suboption { name: "idle_timeout", kind: Kind::Integer(IDLE_TIMEOUT), state: State::Works,
         help: "seconds after which a silent connection is closed (default: 0, never)" },
+    Suboption { name: "request_timeout", kind: deadline("Missing numeric argument for request_timeout",
+        "request_timeout cannot be negative"), state: State::Works,
+        help: "seconds for the rest of a request (default: 120; 0: for ever)" },
+    Suboption { name: "upload_timeout", kind: deadline("Missing numeric argument for upload_timeout",
+        "upload_timeout cannot be negative"), state: State::Works,
+        help: "the same for a value, and a second more for each 16 kB of it" },
+    Suboption { name: "send_timeout", kind: deadline("Missing numeric argument for send_timeout",
+        "send_timeout cannot be negative"), state: State::Works,
+        help: "seconds to take answers, and one more for each 16 kB of them" },
+    Suboption { name: "login_timeout", kind: deadline("Missing numeric argument for login_timeout",
+        "login_timeout cannot be negative"), state: State::Works,
+        help: "seconds to log in, where clients have to (default: 120)" },
     Suboption { name: "user_file", kind: Kind::Text { missing: "Missing user_file argument" },
         state: State::Works, help: "everybody logs in: lines \"user:secret[:rights]\" (see \"nuthatch passwd\")" },
     Suboption { name: "sasl_mechs", kind: Kind::Mechanisms, state: State::Works,
@@ -363,9 +379,13 @@ mod tests {
         expected.extend([
             "debug_clock",
             "login_delay",
+            "login_timeout",
+            "request_timeout",
             "sasl_mechs",
+            "send_timeout",
             "ssl_handshake_timeout",
             "udp_public",
+            "upload_timeout",
             "user_file",
         ]);
         let mut names: Vec<&str> = SUBOPTIONS.iter().map(|option| option.name).collect();

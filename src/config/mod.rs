@@ -464,6 +464,12 @@ fn server_options(
         requests_per_turn: given.requests_per_event,
         maxconns_fast: given.extended.maxconns_fast,
         idle_timeout_secs: given.extended.idle_timeout_secs,
+        deadlines: server::Deadlines {
+            request_secs: given.extended.request_timeout_secs,
+            upload_secs: given.extended.upload_timeout_secs,
+            send_secs: given.extended.send_timeout_secs,
+            login_secs: given.extended.login_timeout_secs,
+        },
         port_file: environment.port_file.clone().map(PathBuf::from),
         pid_file: given.pid_file.clone(),
         remove_pid_file: given.daemon,

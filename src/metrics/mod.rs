@@ -70,6 +70,18 @@ counters! {
     StoreNoMemory,
     /// Connections closed by `-o idle_timeout`.
     IdleKicks,
+    /// Connections closed since the rest of a request did not come.
+    RequestTimeouts,
+    /// Connections closed since the rest of a value did not come.
+    UploadTimeouts,
+    /// Connections closed since they did not take their answers.
+    SendTimeouts,
+    /// Connections closed since they did not log in.
+    LoginTimeouts,
+    /// Connections closed since memory was full and they held most of it.
+    MemoryKicks,
+    /// Connections refused since memory was full.
+    MemoryRefused,
     /// Attempts to log in that have come to their end.
     AuthCmds,
     /// Of those, the ones that failed.
@@ -136,6 +148,11 @@ impl Metrics {
             curr_connections: CachePadded::new(AtomicUsize::new(0)),
             accepting: AtomicBool::new(true),
         }
+    }
+
+    /// How many threads it is of.
+    pub fn owners(&self) -> usize {
+        self.blocks.len()
     }
 
     /// The block of owner `thread`, `0..threads`.

@@ -23,6 +23,7 @@ use super::stream::Stream;
 use super::{Control, Options, StartError, Terms, login, os_text, udp, worker};
 use crate::auth::Gate;
 use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
+use crate::memory::Level;
 use crate::metrics::{Counter, Counters};
 use crate::session::Shared;
 
@@ -31,6 +32,9 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 
 /// What a client gets in place of a conversation when there is no room for it.
 const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
+
+/// The same while memory is full.
+const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 
 /// Least time between two log lines about the same trouble.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -203,7 +207,12 @@ impl Acceptor {
             return self.suspend();
         }
         match self.listeners[index].0.accept() {
-            Ok(stream) if self.is_full() => self.reject(stream),
+            Ok(stream) if self.is_full() => {
+                self.reject(stream, TOO_MANY, Counter::RejectedConnections)
+            }
+            Ok(stream) if self.shared.memory.level() == Level::Full => {
+                self.reject(stream, NO_MEMORY, Counter::MemoryRefused);
+            }
             Ok(stream) => self.admit(stream, self.listeners[index].0.terms()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
@@ -264,10 +273,10 @@ impl Acceptor {
     }
 
     /// Tells a client that there is no room and closes.
-    fn reject(&self, mut stream: Stream) {
-        self.counters().bump(Counter::RejectedConnections);
+    fn reject(&self, mut stream: Stream, why: &[u8], counter: Counter) {
+        self.counters().bump(counter);
         // What it has sent already is read, since unread input turns the close into a reset.
-        let _ = stream.write(TOO_MANY);
+        let _ = stream.write(why);
         let _ = stream.shutdown_write();
         let _ = stream.read(&mut [0; 1024]);
     }
@@ -279,7 +288,7 @@ impl Acceptor {
         }
         match self.listeners[index].0.accept() {
             Ok(stream) => {
-                self.reject(stream);
+                self.reject(stream, TOO_MANY, Counter::RejectedConnections);
                 self.complain("turning clients away", err);
             }
             Err(again) if again.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,

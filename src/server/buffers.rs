@@ -8,8 +8,10 @@
 use zeroize::Zeroize;
 
 use crate::limits::{
-    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
+    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, OUTPUT_HIGH_WATER_BYTES, OUTPUT_TIGHT_BYTES,
+    READ_BUF_BYTES, SMALL_READ_BYTES,
 };
+use crate::memory::Level;
 use crate::session::Output;
 
 /// Answer buffers that have grown beyond this many bytes are not kept for the next connection.
@@ -48,12 +50,21 @@ pub(super) struct Pool {
     unneeded: usize,
     /// Full-size buffers that connections hold.
     out: usize,
+    /// Bytes of answer buffers among the spare ones.
+    spare_output_bytes: usize,
+    level: Level,
 }
 
 impl Buffers {
     fn full_size() -> Box<Buffers> {
         let input = Input { bytes: vec![0; READ_BUF_BYTES], start: 0, end: 0 };
         Box::new(Buffers { input, output: Output::new(), is_pooled: true })
+    }
+
+    /// Bytes of memory for input, without what is a pool's, and for output.
+    pub(super) fn held_bytes(&self) -> (usize, usize) {
+        let input = if self.is_pooled { 0 } else { self.input.bytes.capacity() };
+        (size_of::<Buffers>() + input, self.output.held_bytes())
     }
 
     /// Whether there is nothing in them to be kept.
@@ -118,7 +129,13 @@ impl Pool {
     /// Empty buffers of full size.
     pub(super) fn take(&mut self) -> Box<Buffers> {
         self.out += 1;
-        let buffers = self.spare.pop().unwrap_or_else(Buffers::full_size);
+        let buffers = match self.spare.pop() {
+            Some(buffers) => {
+                self.spare_output_bytes -= buffers.output.held_bytes();
+                buffers
+            }
+            None => Buffers::full_size(),
+        };
         self.unneeded = self.unneeded.min(self.spare.len());
         buffers
     }
@@ -131,8 +148,27 @@ impl Pool {
     /// Frees what nobody has needed since the last call, but for [`BUFFERS_KEPT`].
     pub(super) fn trim(&mut self) {
         let excess = self.spare.len().saturating_sub(BUFFERS_KEPT);
-        self.spare.drain(..self.unneeded.min(excess));
+        self.drop_spare(self.unneeded.min(excess));
+    }
+
+    /// Keeps to what memory there is: while that is not calm, none but [`BUFFERS_KEPT`] are spare.
+    pub(super) fn set_level(&mut self, level: Level) {
+        self.level = level;
+        if level > Level::Calm {
+            self.drop_spare(self.spare.len().saturating_sub(BUFFERS_KEPT));
+        }
+    }
+
+    fn drop_spare(&mut self, count: usize) {
+        for buffers in self.spare.drain(..count) {
+            self.spare_output_bytes -= buffers.output.held_bytes();
+        }
         self.unneeded = self.spare.len();
+    }
+
+    /// Bytes of all full-size buffers, and of answers in the spare ones.
+    pub(super) fn held_bytes(&self) -> (usize, usize) {
+        ((self.out + self.spare.len()) * READ_BUF_BYTES, self.spare_output_bytes)
     }
 
     /// Full-size buffers that there are, and those of them that no connection holds.
@@ -146,7 +182,8 @@ impl Pool {
             return;
         }
         self.out -= 1;
-        if self.spare.len() == BUFFERS_SPARE_MAX {
+        let spare_max = if self.level > Level::Calm { BUFFERS_KEPT } else { BUFFERS_SPARE_MAX };
+        if self.spare.len() >= spare_max {
             return;
         }
         buffers.input.clear();
@@ -155,12 +192,19 @@ impl Pool {
         if !reusable {
             buffers.output = Output::new();
         }
+        self.spare_output_bytes += buffers.output.held_bytes();
         self.spare.push(buffers);
     }
 
-    /// Whether connections hold so many buffers that no more should be kept from go to go.
+    /// Whether connections hold so many buffers, or memory is so tight, that no more should be kept from go
+    /// to go.
     pub(super) fn is_tight(&self) -> bool {
-        self.out > BUFFERS_HELD_MAX
+        self.out > BUFFERS_HELD_MAX || self.level > Level::Calm
+    }
+
+    /// Bytes of answers of a connection that may wait before no further request of it is executed.
+    pub(super) fn high_water(&self) -> usize {
+        if self.level > Level::Calm { OUTPUT_TIGHT_BYTES } else { OUTPUT_HIGH_WATER_BYTES }
     }
 
     /// Bytes that one read may take now.

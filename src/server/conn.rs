@@ -6,7 +6,9 @@
 //! after the others.
 #![forbid(unsafe_code)]
 
+mod holding;
 mod records;
+mod wait;
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -24,12 +26,15 @@ use super::link::{Flush, Link};
 use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
-use crate::limits::{
-    LINGER_BYTES_MAX, LINGER_SECS, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES,
-};
+use crate::limits::{LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES};
+use crate::memory::Ledger;
 use crate::metrics::Counter;
 use crate::session::{Output, Portion, Session, Turn, Want};
 use crate::watch::CloseReason;
+use holding::Holding;
+use wait::Wait;
+
+pub(super) use wait::Awaited;
 
 /// A connection as the worker's slab holds it; small, since most are idle.
 #[derive(Debug)]
@@ -38,6 +43,8 @@ pub(super) struct Conn {
     session: Session,
     /// None while there is neither unread input nor an unsent answer.
     held: Option<Box<Buffers>>,
+    /// Bytes of memory that are noted as its own.
+    holding: Holding,
     /// When a byte last came or went.
     active_at: Secs,
     /// Bytes thrown away since the last answer.
@@ -55,6 +62,10 @@ pub(super) struct Conn {
     must_flush: bool,
     /// The session waits for a portion of the list of connections, or for a verdict.
     is_asking: bool,
+    /// A request has been executed since [`Conn::note_wait`].
+    has_executed: bool,
+    /// What is awaited of the client.
+    wait: Wait,
     /// Something has been read.
     has_spoken: bool,
     /// Lines wait for the session, which watches.
@@ -82,6 +93,7 @@ impl Conn {
             link,
             session,
             held: None,
+            holding: Holding::default(),
             active_at: now,
             discarded: 0,
             phase: Phase::Open,
@@ -91,6 +103,8 @@ impl Conn {
             wants_input: true,
             must_flush: false,
             is_asking: false,
+            has_executed: false,
+            wait: Wait::default(),
             has_spoken: false,
             has_news: false,
             reason: CloseReason::Normal,
@@ -178,21 +192,6 @@ impl Conn {
         }
     }
 
-    /// Whether it only waits for the peer to take note of the end.
-    pub(super) fn is_lingering(&self) -> bool {
-        self.phase == Phase::Lingering
-    }
-
-    /// Whether its time is up: too long silent (`timeout_secs`, 0 for never), or too long ending.
-    pub(super) fn is_overdue(&self, now: Secs, timeout_secs: u32) -> bool {
-        let silent_secs = now.0.saturating_sub(self.active_at.0);
-        match self.phase {
-            Phase::Lingering => silent_secs > LINGER_SECS,
-            _ if self.session.is_watching() => false,
-            _ => timeout_secs > 0 && self.stream().is_tcp() && silent_secs > timeout_secs,
-        }
-    }
-
     /// Its socket.
     pub(super) fn stream(&self) -> &Stream {
         self.link.stream()
@@ -215,13 +214,20 @@ impl Conn {
             // What comes after the session's last word changes nothing.
             _ if self.phase != Phase::Open => self.reason,
             End::Done => self.reason,
-            End::Failed(_) | End::Overfull => CloseReason::Error,
-            End::Overdue => CloseReason::IdleTimeout,
+            End::Failed(_) | End::Overfull | End::Shed => CloseReason::Error,
+            End::Overdue(Awaited::Anything) => CloseReason::IdleTimeout,
+            End::Overdue(_) => CloseReason::Error,
         }
     }
 
     /// Gives back what it holds, before it is dropped, and tells the client so if it can.
-    pub(super) fn release(&mut self, pool: &mut Pool, shared: &mut Handshakes) {
+    pub(super) fn release(
+        &mut self,
+        pool: &mut Pool,
+        shared: &mut Handshakes,
+        ledger: &mut Ledger,
+    ) {
+        self.settle_last(ledger);
         self.link.give_back(shared);
         self.link.close(shared);
         if let Some(mut held) = self.held.take() {
@@ -262,7 +268,9 @@ impl Conn {
             wake: &|| context.mailbox.wake_for(context.index),
         };
         let Buffers { input, output, .. } = &mut *go.held;
+        output.set_high_water(context.pool.high_water());
         let (consumed, want) = self.session.advance(input.unread(), output, &mut turn);
+        self.has_executed |= turn.requests_left < context.requests_per_turn;
         context.was_long |= turn.was_long;
         input.consume(consumed);
         go.next = if output.weight() < WRITE_AT_ONCE_BYTES {
@@ -514,4 +522,4 @@ impl Conn {
 
 // What 100,000 idle connections cost; mio makes sockets larger in debug builds.
 #[cfg(not(debug_assertions))]
-const _: () = assert!(size_of::<Conn>() <= 160);
+const _: () = assert!(size_of::<Conn>() <= 168);

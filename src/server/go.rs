@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Control;
 use super::buffers::{Buffers, Pool};
+use super::conn::Awaited;
 use super::gather::Gather;
 use super::handshakes::Handshakes;
 use super::login::Tickets;
@@ -66,10 +67,12 @@ pub(super) enum End {
     Done,
     /// The socket failed.
     Failed(io::Error),
-    /// It was silent for too long.
-    Overdue,
+    /// This was awaited for too long.
+    Overdue(Awaited),
     /// The session asked for more than a full buffer.
     Overfull,
+    /// Memory was full, and it held much of it.
+    Shed,
 }
 
 impl Go {
@@ -89,7 +92,13 @@ impl std::fmt::Display for End {
         match self {
             End::Done => f.write_str("done"),
             End::Failed(err) => err.fmt(f),
-            End::Overdue => f.write_str("silent for too long"),
+            End::Overdue(Awaited::Anything) => f.write_str("silent for too long"),
+            End::Overdue(Awaited::Request) => f.write_str("the rest of a request did not come"),
+            End::Overdue(Awaited::Upload) => f.write_str("the rest of a value did not come"),
+            End::Overdue(Awaited::Reading) => f.write_str("answers were not taken"),
+            End::Overdue(Awaited::Login) => f.write_str("nobody logged in"),
+            End::Overdue(Awaited::End) => f.write_str("the end was not taken note of"),
+            End::Shed => f.write_str("closed for want of memory"),
             End::Overfull => f.write_str("request does not fit the buffer"),
         }
     }

@@ -70,6 +70,11 @@ impl Handshakes {
         self.waiting.retain(|other| *other != index);
     }
 
+    /// Bytes of its room for records.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.scratch.held_bytes() + self.gathered.capacity()
+    }
+
     /// Whether anybody waits for a place.
     pub(super) fn has_queue(&self) -> bool {
         !self.waiting.is_empty()

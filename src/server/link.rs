@@ -119,6 +119,11 @@ impl Link {
         matches!(&self.tls, Tls::On(layer) if layer.is_in_handshake() && layer.has_heard())
     }
 
+    /// Whether the front of a record has come and not the rest.
+    pub(super) fn is_midway(&self) -> bool {
+        matches!(&self.tls, Tls::On(layer) if layer.is_open() && layer.pending_len() > 0)
+    }
+
     /// Whether it waits for such a place.
     pub(super) fn is_waiting(&self) -> bool {
         matches!(self.tls, Tls::Waiting(_))
@@ -229,6 +234,14 @@ impl Link {
         let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
         let more = count == offered || is_ended;
         Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
+    }
+
+    /// Bytes of memory for its records and keys.
+    pub(super) fn held_bytes(&self) -> usize {
+        match &self.tls {
+            Tls::On(layer) => layer.held_bytes(),
+            _ => 0,
+        }
     }
 
     /// Makes sure that there is a handshake, in flight or done; false: it has to wait.

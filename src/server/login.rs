@@ -15,6 +15,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -30,6 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Least time between two log lines about refused logins.
 const COMPLAIN_EVERY: Duration = Duration::from_millis(100);
+
+/// What an attempt takes beside what the client has sent: its place in queues, its ticket.
+const BESIDE_ATTEMPT_BYTES: usize = 256;
 
 /// For how long an attempt waits at the most while the file is being written.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
@@ -49,10 +53,14 @@ pub(super) struct Tickets(HashMap<usize, Arc<()>>);
 
 /// Where attempts are handed in.
 #[derive(Clone, Debug)]
-pub(super) struct Desk(Sender<Job>);
+pub(super) struct Desk {
+    jobs: Sender<Job>,
+    /// Bytes of memory for what waits, and for checks.
+    held_bytes: Arc<AtomicUsize>,
+}
 
 enum Job {
-    Judge(Attempt, Ticket, Mailbox),
+    Judge(Attempt, Ticket, Mailbox, Charge),
     Reload,
 }
 
@@ -62,6 +70,13 @@ struct Held<T> {
     ticket: Ticket,
     mailbox: Mailbox,
     what: T,
+    charge: Charge,
+}
+
+/// Bytes of memory that are counted for as long as it is there.
+struct Charge {
+    bytes: usize,
+    cell: Arc<AtomicUsize>,
 }
 
 /// Attempts that have not been judged, by where they come from.
@@ -74,6 +89,9 @@ struct Queue {
 
 struct Clerk {
     gate: Gate,
+    /// What the gate holds, as it stands in `held_bytes`.
+    gate_bytes: usize,
+    held_bytes: Arc<AtomicUsize>,
     clock: Arc<Clock>,
     jobs: Receiver<Job>,
     /// Verdicts whose time has not come, the earliest first, and where the others are.
@@ -85,6 +103,19 @@ struct Clerk {
     next_at: Instant,
     complained_at: Option<Instant>,
     unmentioned: u64,
+}
+
+impl Charge {
+    fn new(bytes: usize, cell: &Arc<AtomicUsize>) -> Charge {
+        cell.fetch_add(bytes, Relaxed);
+        Charge { bytes, cell: Arc::clone(cell) }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.cell.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Tickets {
@@ -153,12 +184,18 @@ impl Queue {
 impl Desk {
     /// Hands an attempt in; the verdict comes as mail.
     pub(super) fn judge(&self, attempt: Attempt, ticket: Ticket, mailbox: &Mailbox) {
-        let _gone = self.0.send(Job::Judge(attempt, ticket, mailbox.clone()));
+        let charge = Charge::new(attempt.held_bytes() + BESIDE_ATTEMPT_BYTES, &self.held_bytes);
+        let _gone = self.jobs.send(Job::Judge(attempt, ticket, mailbox.clone(), charge));
     }
 
     /// Has the file read again.
     pub(super) fn reload(&self) {
-        let _gone = self.0.send(Job::Reload);
+        let _gone = self.jobs.send(Job::Reload);
+    }
+
+    /// Bytes of memory for attempts that wait, and for checks of passwords.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Relaxed)
     }
 }
 
@@ -166,8 +203,11 @@ impl Desk {
 pub(super) fn start(gate: Gate, clock: Arc<Clock>) -> io::Result<(Desk, JoinHandle<()>)> {
     gate.check_readable();
     let (sender, jobs) = channel::unbounded();
+    let held_bytes = Arc::new(AtomicUsize::new(0));
     let mut clerk = Clerk {
         gate,
+        gate_bytes: 0,
+        held_bytes: Arc::clone(&held_bytes),
         next_at: clock.now().instant,
         clock,
         jobs,
@@ -180,7 +220,7 @@ pub(super) fn start(gate: Gate, clock: Arc<Clock>) -> io::Result<(Desk, JoinHand
     };
     let thread =
         thread::Builder::new().name("nuthatch-auth".to_owned()).spawn(move || clerk.run())?;
-    Ok((Desk(sender), thread))
+    Ok((Desk { jobs: sender, held_bytes }, thread))
 }
 
 impl Clerk {
@@ -201,10 +241,10 @@ impl Clerk {
 
     fn take(&mut self, job: Job) {
         match job {
-            Job::Judge(attempt, ticket, mailbox) => {
+            Job::Judge(attempt, ticket, mailbox, charge) => {
                 let now = self.clock.now().instant;
                 let is_good = self.gate.is_good_at_once(&attempt);
-                let held = Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt };
+                let held = Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt, charge };
                 // Others may have to be hashed first, unless the file is just being written.
                 if is_good && self.gate.look(now).is_none() {
                     self.judge(held);
@@ -238,20 +278,28 @@ impl Clerk {
     }
 
     fn judge(&mut self, held: Held<Attempt>) {
-        let Held { ticket, mailbox, what: attempt, .. } = held;
+        let Held { ticket, mailbox, what: attempt, charge, .. } = held;
         let (now, from) = (self.clock.now().instant, attempt.from);
         let is_certificate = matches!(attempt.ask, crate::auth::Ask::Names(_));
         let Judgement { verdict, at, was_looked_at } = self.gate.judge(attempt, now);
         if matches!(verdict, Verdict::Refused) && !is_certificate {
             self.complain(from, was_looked_at, now);
         }
-        let held = Held { at, ticket, mailbox, what: verdict };
+        self.note_gate();
+        let held = Held { at, ticket, mailbox, what: verdict, charge };
         if at <= now {
             return tell(held);
         }
         self.held_count += 1;
         self.due.push(Reverse((at, self.held_count)));
         self.held.insert(self.held_count, held);
+    }
+
+    /// Notes what the gate holds by now.
+    fn note_gate(&mut self) {
+        let bytes = self.gate.held_bytes();
+        self.held_bytes.fetch_add(bytes.wrapping_sub(self.gate_bytes), Relaxed);
+        self.gate_bytes = bytes;
     }
 
     /// Logs a refused login. Whose it was is not said: it may be a password in the place of a name.
@@ -287,11 +335,13 @@ mod tests {
         let now = Clock::start().now().instant;
         let mut queue = Queue::default();
         let mut tickets = Tickets::default();
+        let cell = Arc::default();
         for (index, place) in [1, 1, 1, 2, 1, 3, 2].into_iter().enumerate() {
             let from = Some(core::net::IpAddr::from([192, 0, 2, place]));
             let attempt = Attempt { ask: Ask::Mechanisms, from };
             let ticket = tickets.issue(index);
-            queue.push(Held { at: now, ticket, mailbox: mailbox.clone(), what: attempt });
+            let (mailbox, charge) = (mailbox.clone(), Charge::new(1, &cell));
+            queue.push(Held { at: now, ticket, mailbox, what: attempt, charge });
         }
         let mut next = || queue.pop(false, now).map(|held| held.ticket.index);
         let order: Vec<_> = std::iter::from_fn(&mut next).collect();
@@ -305,16 +355,19 @@ mod tests {
         let (mailbox, _mail) = Mailbox::new(poll.registry(), mio::Token(0)).expect("mailbox");
         let now = Clock::start().now().instant;
         let (mut queue, mut tickets) = (Queue::default(), Tickets::default());
+        let cell: Arc<AtomicUsize> = Arc::default();
         for index in 0..3 {
             let attempt = Attempt { ask: Ask::Mechanisms, from: None };
             let (ticket, mailbox) = (tickets.issue(index), mailbox.clone());
-            queue.push(Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt });
+            let charge = Charge::new(1, &cell);
+            queue.push(Held { at: now + SETTLE_MAX, ticket, mailbox, what: attempt, charge });
         }
         tickets.void(0);
         tickets.void(2);
         assert!(queue.pop(true, now).is_none(), "the file is awaited");
         assert_eq!(queue.pop(false, now).map(|held| held.ticket.index), Some(1));
         assert!(queue.pop(false, now).is_none());
+        assert_eq!(cell.load(Relaxed), 0, "nothing waits");
     }
 
     #[test]

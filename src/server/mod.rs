@@ -46,6 +46,7 @@ use nix::errno::Errno;
 use parking_lot::Mutex;
 
 use crate::auth::Gate;
+use crate::limits::DEADLINE_SECS;
 use crate::session::{Protocol, Shared};
 use crate::tls::{Certificates, Mode};
 use acceptor::Acceptor;
@@ -83,6 +84,8 @@ pub struct Options {
     pub maxconns_fast: bool,
     /// `-o idle_timeout`: seconds after which a silent TCP connection is closed; 0 for never.
     pub idle_timeout_secs: u32,
+    /// Until when what has begun must be done.
+    pub deadlines: Deadlines,
     /// `MEMCACHED_PORT_FILENAME`: file to tell the TCP ports in.
     pub port_file: Option<PathBuf>,
     /// `-P`: file to tell the process id in.
@@ -93,6 +96,32 @@ pub struct Options {
     pub drop_to: Option<String>,
     /// `-Z`: what listeners prove themselves with; None: a server without TLS.
     pub certificates: Option<Arc<Certificates>>,
+}
+
+/// Seconds after which a client that stops amid something is closed; 0 for never. An eighth of them, but no less
+/// than [`crate::limits::PATIENCE_TIGHT_MIN_SECS`], while memory is tight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// `-o request_timeout`: for the rest of a request line, of a packet but for its value, of a record of TLS.
+    pub request_secs: u32,
+    /// `-o upload_timeout`: for the rest of a value, and a second more for each
+    /// [`crate::limits::SLOW_BYTES_PER_SEC`] of it.
+    pub upload_secs: u32,
+    /// `-o send_timeout`: to take the answers that wait, and as much more by their size.
+    pub send_secs: u32,
+    /// `-o login_timeout`: to log in, where clients have to.
+    pub login_secs: u32,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            request_secs: DEADLINE_SECS,
+            upload_secs: DEADLINE_SECS,
+            send_secs: DEADLINE_SECS,
+            login_secs: DEADLINE_SECS,
+        }
+    }
 }
 
 /// One element of `-l`.

@@ -35,6 +35,7 @@ pub(super) fn options() -> Options {
         requests_per_turn: 20,
         maxconns_fast: true,
         idle_timeout_secs: 0,
+        deadlines: Deadlines::default(),
         port_file: None,
         pid_file: None,
         remove_pid_file: false,

@@ -5,6 +5,9 @@
 //! and is closed only when it is not in it, so an entry is never stale. Nothing here blocks but the poll.
 #![forbid(unsafe_code)]
 
+mod overdue;
+mod pressure;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -29,12 +32,13 @@ use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::stream::Stream;
 use super::udp::{Budget, Udp};
-use super::{Control, Options, Terms};
+use super::{Control, Deadlines, Options, Terms};
 use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
 use crate::limits::{DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL, READ_BUF_BYTES, TURN_BYTES_MAX};
-use crate::metrics::Counter;
+use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
+use pressure::Common;
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -82,6 +86,10 @@ struct Worker {
     ready: VecDeque<usize>,
     pool: Pool,
     handshakes: Handshakes,
+    ledger: Ledger,
+    common: Common,
+    /// How tight memory is.
+    level: Level,
     now: Now,
     /// How long the last turn was, the wait for events left out; noted while there is background work.
     turn: Duration,
@@ -89,8 +97,11 @@ struct Worker {
     ticked: Secs,
     /// The store has background work waiting. Worker 0 only.
     maintaining: bool,
-    /// Some connection lingers.
-    lingering: bool,
+    deadlines: Deadlines,
+    /// Connections of which something is awaited that may be late.
+    awaited: usize,
+    /// While it is looked who is late: the next place.
+    overdue_from: Option<usize>,
     /// While the server stops: when connections are closed whatever they are owed.
     deadline: Option<Instant>,
 }
@@ -162,11 +173,16 @@ pub(super) fn start(
         ready: VecDeque::new(),
         pool: Pool::default(),
         handshakes: Handshakes::new(options.certificates.as_ref()),
+        ledger: Ledger::default(),
+        common: Common::default(),
+        level: Level::Calm,
         now,
         turn: Duration::ZERO,
         ticked: now.secs,
         maintaining: false,
-        lingering: false,
+        deadlines: options.deadlines.clone(),
+        awaited: 0,
+        overdue_from: None,
         deadline: None,
     };
     let thread =
@@ -209,6 +225,7 @@ impl Worker {
             if self.handshakes.has_queue() {
                 self.admit();
             }
+            self.settle();
             let (held, free) = self.pool.count();
             self.shared.metrics.note_read_buffers(self.index, held, free);
             if self.maintaining {
@@ -228,16 +245,16 @@ impl Worker {
         let has_work = !self.ready.is_empty()
             || !self.gathers.is_empty()
             || self.maintaining
+            || self.overdue_from.is_some()
             || self.udp.iter().any(Udp::can_go);
         if has_work {
             return Some(Duration::ZERO);
         }
         let ticks = self.index == 0
-            || self.lingering
-            || self.handshakes.is_busy()
+            || self.awaits_any()
             || self.pool.is_ample()
-            || self.deadline.is_some()
-            || (self.idle_timeout_secs > 0 && !self.conns.is_empty());
+            || self.level > Level::Calm
+            || self.deadline.is_some();
         ticks.then(|| self.shared.clock.until_tick(&self.now))
     }
 
@@ -302,6 +319,8 @@ impl Worker {
             false => Session::of(terms.protocol),
         };
         let conn = entry.insert(Conn::new(Link::new(stream, terms.tls), session, self.now.secs));
+        conn.note_wait(self.now.secs, &self.deadlines);
+        self.awaited += usize::from(conn.is_awaited());
         self.by_descriptor.insert(conn.stream().as_raw_fd(), index);
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
@@ -347,16 +366,21 @@ impl Worker {
         if self.index == 0 && (ticked || self.maintaining) {
             self.maintain();
         }
+        self.close_overdue();
         if !ticked {
             return;
         }
         self.pool.trim();
+        if self.index == 0 {
+            self.take_back();
+        }
         if self.index == 0
             && let Some(certificates) = &self.handshakes.certificates
         {
             handshakes::refresh_if_changed(certificates, self.now.secs);
         }
-        if self.idle_timeout_secs > 0 || self.lingering || self.handshakes.is_busy() {
+        if self.awaits_any() {
+            self.overdue_from = Some(0);
             self.close_overdue();
         }
     }
@@ -380,30 +404,6 @@ impl Worker {
             && self.shared.clock.now().instant < end
         {
             self.maintaining = store.maintain(self.now.secs);
-        }
-    }
-
-    fn close_overdue(&mut self) {
-        self.lingering = false;
-        for index in 0..self.conns.capacity() {
-            let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { continue };
-            let lingers = conn.is_lingering();
-            let started = conn.link().handshake_started();
-            if started.is_some_and(|at| self.handshakes.is_overdue(at, self.now.secs)) {
-                if conn.link().has_place() {
-                    self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
-                }
-                self.close(index, &End::Overdue);
-                continue;
-            }
-            if !conn.is_overdue(self.now.secs, self.idle_timeout_secs) {
-                self.lingering |= lingers;
-                continue;
-            }
-            if !lingers {
-                self.shared.metrics.block(self.index).bump(Counter::IdleKicks);
-            }
-            self.close(index, &End::Overdue);
         }
     }
 
@@ -464,10 +464,14 @@ impl Worker {
             let (index, is_first) = (go.index, go.is_to_execute());
             let conn = &mut self.conns[index];
             context.index = index;
-            match conn.end(go, &mut context) {
+            let was_awaited = conn.is_awaited();
+            let ended_so = conn.end(go, &mut context);
+            conn.settle(&mut self.ledger);
+            conn.note_wait(self.now.secs, &self.deadlines);
+            self.awaited = self.awaited + usize::from(conn.is_awaited()) - usize::from(was_awaited);
+            match ended_so {
                 Ok(()) if is_first => first.push(index),
                 Ok(()) => {
-                    self.lingering |= conn.is_lingering();
                     conn.queue(index, &mut self.ready);
                 }
                 Err(end) => ended.push((index, end)),
@@ -480,6 +484,9 @@ impl Worker {
         }
         for (index, end) in ended {
             self.close(index, &end);
+        }
+        if self.ledger.has_changed() || self.level > Level::Calm {
+            self.settle();
         }
         was_long
     }
@@ -500,6 +507,7 @@ impl Worker {
 
     fn close(&mut self, index: usize, end: &End) {
         let mut conn = self.conns.remove(index);
+        self.awaited -= usize::from(conn.is_awaited());
         self.by_descriptor.remove(&conn.stream().as_raw_fd());
         self.asked.remove(&index);
         self.tickets.void(index);
@@ -507,7 +515,7 @@ impl Worker {
         if conn.link().is_waiting() {
             self.handshakes.forget(index);
         }
-        conn.release(&mut self.pool, &mut self.handshakes);
+        conn.release(&mut self.pool, &mut self.handshakes, &mut self.ledger);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);
         // The descriptor is free before its place is given to another client.
         drop(conn);

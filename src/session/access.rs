@@ -40,6 +40,11 @@ impl Access {
         }
     }
 
+    /// Whether it has begun to log in and not ended.
+    pub(super) fn is_amid_exchange(&self) -> bool {
+        matches!(self, Access::Guest(Some(_)))
+    }
+
     /// Whether the client may do anything, so that nothing need be looked at.
     pub(super) fn is_full(&self) -> bool {
         matches!(self, Access::Full)

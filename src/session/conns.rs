@@ -24,6 +24,13 @@ pub(super) struct Listing {
     portion: Option<Portion>,
 }
 
+impl Listing {
+    /// Bytes of memory that it has.
+    pub(super) fn held_bytes(&self) -> usize {
+        size_of::<Listing>() + self.portion.as_ref().map_or(0, |portion| portion.lines.capacity())
+    }
+}
+
 impl Session {
     pub(super) fn begin_conns(&mut self) -> Step {
         self.state = State::Conns(Box::new(Listing { from: 0, portion: None }));

@@ -67,7 +67,7 @@ use memchr::memchr;
 
 use crate::buf;
 use crate::clock::Now;
-use crate::limits::{IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
+use crate::limits::{EXCHANGE_BYTES, IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
 use crate::metrics::Counters;
 use crate::protocol::Reply;
 use crate::protocol::binary::MAGIC;
@@ -301,12 +301,34 @@ impl Session {
         }
     }
 
+    /// Bytes of memory for the request that is under way, and for the cursor of a dump.
+    pub fn held_bytes(&self) -> (usize, usize) {
+        let request = match &self.state {
+            State::Dump(_) => return (0, size_of::<Dump>()),
+            State::Value(_) => size_of::<Arriving>(),
+            State::Conns(listing) => listing.held_bytes(),
+            State::Login(_) => size_of::<Login>(),
+            _ => 0,
+        };
+        let exchange = if self.access.is_amid_exchange() { EXCHANGE_BYTES } else { 0 };
+        (request + exchange, 0)
+    }
+
     /// Whether a request has been begun and its end has not arrived.
     pub fn is_midway(&self) -> bool {
         match self.state {
             State::Line => self.is_line_begun,
             State::Over | State::Watching(_) => false,
             _ => true,
+        }
+    }
+
+    /// While a value arrives, also one that is thrown away: bytes of it that are still to come.
+    pub fn missing_bytes(&self) -> Option<u64> {
+        match &self.state {
+            State::Value(arriving) => Some(arriving.missing_bytes()),
+            State::Swallow(swallow) => Some(swallow.missing_bytes()),
+            _ => None,
         }
     }
 

@@ -28,6 +28,10 @@ pub struct Prefixes {
     bytes: AtomicUsize,
 }
 
+/// What a prefix takes beside its bytes: an entry of a table that is half full at the least, and what the
+/// allocator adds to the bytes.
+const BYTES_PER_PREFIX: usize = 2 * (size_of::<(Box<[u8]>, Counts)>() + 1) + 24;
+
 type Part = HashMap<Box<[u8]>, Counts, ahash::RandomState>;
 
 /// What is counted for one prefix.
@@ -80,6 +84,11 @@ impl Prefixes {
     /// Whether it counts.
     pub(super) fn is_on(&self) -> bool {
         self.is_on.load(Relaxed)
+    }
+
+    /// Bytes of memory for what is counted.
+    pub fn held_bytes(&self) -> usize {
+        self.count.load(Relaxed) * BYTES_PER_PREFIX + self.bytes.load(Relaxed)
     }
 
     /// Forgets everything.

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::memory::Accountant;
 use crate::metrics::Metrics;
 use crate::session::prefixes::Prefixes;
 use crate::session::{Certificates, Tunables};
@@ -21,6 +22,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// The server's clock, for `debugtime` alone: time enters by [`super::Turn::now`].
     pub clock: Arc<Clock>,
+    /// What clients hold in memory.
+    pub memory: Accountant,
     /// What was asked for on the command line.
     pub options: Options,
     /// What the `verbosity` command sets: 0 to 2.
@@ -42,6 +45,7 @@ impl Shared {
         options: Options,
     ) -> Shared {
         Shared {
+            memory: Accountant::new(metrics.owners()),
             store,
             metrics,
             clock,

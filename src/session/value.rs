@@ -157,7 +157,7 @@ impl Arriving {
     }
 
     /// Bytes of the block still to come.
-    fn missing_bytes(&self) -> u64 {
+    pub(super) fn missing_bytes(&self) -> u64 {
         (self.upload.remaining() + self.end.remaining_capacity()) as u64
     }
 }
@@ -167,6 +167,13 @@ impl Arriving {
 pub(super) struct Swallow {
     remaining: u64,
     after: After,
+}
+
+impl Swallow {
+    /// Bytes that are still to come.
+    pub(super) fn missing_bytes(&self) -> u64 {
+        self.remaining
+    }
 }
 
 /// What is said once a block has been thrown away.

@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 
 use crate::clock::Expiry;
-use crate::limits::{KEY_LEN_MAX, OUTPUT_HIGH_WATER_BYTES};
+use crate::limits::KEY_LEN_MAX;
 use crate::protocol::Reply;
 use crate::protocol::request::WatchWords;
 use crate::session::value::answer;
@@ -72,7 +72,7 @@ impl Session {
     /// Moves lines to the output while there is room. What the client says is thrown away.
     pub(super) fn listen(&mut self, rest: &[u8], out: &mut Output) -> Step {
         let State::Watching(watcher) = &self.state else { return Step::on(0) };
-        let room = OUTPUT_HIGH_WATER_BYTES.saturating_sub(out.weight());
+        let room = out.room();
         let want = if watcher.take(room, out.bytes()) { Want::News } else { Want::Drain };
         Step { consumed: rest.len(), want: Some(want) }
     }

@@ -237,6 +237,11 @@ impl Arena {
         pages / shards + usize::from(shard < pages % shards)
     }
 
+    pub(super) fn is_above_limit(&self) -> bool {
+        let pool = self.pool.lock();
+        pool.taken > pool.limit
+    }
+
     pub(super) fn taken_pages(&self) -> usize {
         self.pool.lock().taken as usize
     }

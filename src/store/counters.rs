@@ -194,7 +194,7 @@ impl Store {
     /// Sums over all shards.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals {
-            limit_maxbytes: self.limit_bytes.load(Relaxed) as u64,
+            limit_maxbytes: self.limit_bytes() as u64,
             slab_global_page_pool: self.arena.limit_pages().saturating_sub(self.arena.taken_pages())
                 as u64,
             ..Totals::default()

@@ -33,6 +33,7 @@ mod histogram;
 mod hit;
 mod index;
 mod item;
+mod limit;
 mod mover;
 mod prefetch;
 mod queue;
@@ -79,12 +80,12 @@ use crate::limits::KEY_LEN_MAX;
 use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::Sizes;
-use ghost::SET_BYTES;
 use hash::Hasher;
 use index::Outline;
 use item::{Chunk, HEADER_BYTES};
+use limit::Limit;
 use scores::Scores;
-use shape::{Shape, ghost_sets, with_allowance};
+use shape::Shape;
 use shard::{Settings, Shard};
 use upkeep::Round;
 
@@ -151,7 +152,7 @@ pub struct Store {
     item_size_max: usize,
     cas: bool,
     is_preallocated: bool,
-    limit_bytes: AtomicUsize,
+    limit: Limit,
     /// Bytes of links that belong to uploads.
     uploading_bytes: AtomicUsize,
     /// Second at which a flush is due; 0: none.
@@ -259,7 +260,7 @@ impl Store {
             item_size_max: options.item_size_max,
             cas: options.cas,
             is_preallocated: options.large_pages,
-            limit_bytes: AtomicUsize::new(options.memory_bytes),
+            limit: Limit::new(options, shape),
             uploading_bytes: AtomicUsize::new(0),
             flush_due: AtomicU32::new(0),
             flushing: Mutex::new(()),
@@ -494,27 +495,6 @@ impl Store {
     /// Second of the last flush or of the one that is due; 0: none.
     pub fn flush_oldest(&self) -> u32 {
         self.flush_shown.load(Relaxed)
-    }
-
-    /// Changes the memory limit (`cache_memlimit`), bytes. What lies above it is given back by
-    /// [`Store::maintain`], but for the least that the shards need. False: memory was preallocated, or
-    /// the reservation is too small.
-    pub fn set_memory_limit(&self, bytes: usize) -> bool {
-        let shards = self.shards.len();
-        let ghost_sets = ghost_sets(bytes, shards);
-        let least = self.arena.cost_of(shards * PAGES_PER_SHARD_LEAST);
-        let left = with_allowance(bytes).saturating_sub(shards * ghost_sets * SET_BYTES);
-        if self.is_preallocated || !self.arena.set_limit(left.max(least)) {
-            return false;
-        }
-        self.limit_bytes.store(bytes, Relaxed);
-        for (number, shard) in self.shards.iter().enumerate() {
-            let mut shard = shard.lock();
-            shard.pages_max = self.arena.share_of(number, shards);
-            shard.ghosts.resize(ghost_sets);
-        }
-        self.pages_round.ask_urgently();
-        true
     }
 
     /// Locks a shard by number.

@@ -106,7 +106,7 @@ impl Store {
 
 impl Shard {
     /// One slice of giving back what there is too much of. False when there is nothing.
-    fn give_back(&mut self, now: Secs) -> bool {
+    pub(super) fn give_back(&mut self, now: Secs) -> bool {
         self.shrink_index()
             || self.drain_slice(ITEMS_PER_BACKGROUND_SLICE, now)
             || self.begin_background_drain(now)

@@ -236,8 +236,13 @@ impl Drop for Upload {
 }
 
 impl Store {
+    /// Bytes of links that belong to values which are arriving.
+    pub fn uploading_bytes(&self) -> usize {
+        self.uploading_bytes.load(Relaxed)
+    }
+
     /// Whether uploads hold so much that no more of it may be theirs.
     fn uploads_are_full(&self) -> bool {
-        self.uploading_bytes.load(Relaxed) > self.limit_bytes.load(Relaxed) / UPLOADS_PART
+        self.uploading_bytes.load(Relaxed) > self.items_limit_bytes() / UPLOADS_PART
     }
 }

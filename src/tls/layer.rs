@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 
 use super::{Certificates, Mode, names};
 use crate::clock::Secs;
-use crate::limits::{READ_BUF_BYTES, TLS_PENDING_MAX_BYTES};
+use crate::limits::{READ_BUF_BYTES, TLS_HANDSHAKE_BYTES, TLS_OPEN_BYTES, TLS_PENDING_MAX_BYTES};
 
 /// Bytes that a record may be longer than what is in it: head, explicit nonce, type and tag, rounded up.
 const RECORD_OVERHEAD_BYTES: usize = 64;
@@ -93,6 +93,11 @@ impl Scratch {
     /// What is to be written now.
     pub fn outgoing(&self) -> &[u8] {
         &self.outgoing[..self.outgoing_len]
+    }
+
+    /// Bytes of memory that it owns.
+    pub fn held_bytes(&self) -> usize {
+        self.incoming.capacity() + self.outgoing.capacity()
     }
 
     /// Takes note that what was to be written is somebody else's now.
@@ -264,9 +269,14 @@ impl Layer {
         }
     }
 
+    /// Bytes of memory that it owns, those of the library by what was measured.
+    pub fn held_bytes(&self) -> usize {
+        let keys = if self.is_in_handshake() { TLS_HANDSHAKE_BYTES } else { TLS_OPEN_BYTES };
+        keys + self.pending.capacity() + self.unsent.capacity()
+    }
+
     /// Bytes that are held back.
-    #[cfg(test)]
-    pub(super) fn pending_len(&self) -> usize {
+    pub fn pending_len(&self) -> usize {
         self.pending.len()
     }
 

@@ -23,6 +23,11 @@ impl Backlog {
         Backlog { bytes: VecDeque::new(), bytes_max, skipped: 0 }
     }
 
+    /// Bytes of memory that it has.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Appends a line that is given in two parts. False: there is no room, the line is lost.
     pub(super) fn push(&mut self, head: &[u8], body: &[u8]) -> bool {
         let len = head.len() + body.len();

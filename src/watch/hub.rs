@@ -7,7 +7,7 @@
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use arrayvec::ArrayVec;
 use crossbeam::utils::CachePadded;
@@ -47,6 +47,8 @@ pub struct Hub {
     /// What anybody watches. Read by every emitter, so that it shares its cache line with nothing.
     watched: CachePadded<AtomicU32>,
     backlog_bytes: usize,
+    /// Bytes of memory that the backlogs have.
+    held_bytes: AtomicUsize,
     clock: Arc<Clock>,
     inner: Mutex<Inner>,
 }
@@ -95,6 +97,7 @@ impl Hub {
         Arc::new(Hub {
             watched: CachePadded::new(AtomicU32::new(0)),
             backlog_bytes: options.backlog_bytes.clamp(least, WATCH_BACKLOG_MAX_BYTES),
+            held_bytes: AtomicUsize::new(0),
             clock,
             inner: Mutex::new(Inner {
                 gid: 0,
@@ -117,13 +120,23 @@ impl Hub {
         let mut body: ArrayVec<u8, BODY_LEN_MAX> = ArrayVec::new();
         let written = event.write(&mut body);
         debug_assert!(written.is_ok(), "a line is longer than it can be");
-        let wakes = self.inner.lock().push(event.classes(), &body, &self.clock);
+        let wakes = {
+            let mut inner = self.inner.lock();
+            let wakes = inner.push(event.classes(), &body, &self.clock);
+            self.note_held(&inner);
+            wakes
+        };
         wakes.iter().for_each(|wake| wake());
     }
 
     /// Bytes of lines that may wait for one watcher.
     pub fn backlog_bytes(&self) -> usize {
         self.backlog_bytes
+    }
+
+    /// Bytes of memory that all backlogs have.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes.load(Relaxed)
     }
 
     /// Adds a watcher, which has `wake` called for what comes once it has taken all. None: there
@@ -153,6 +166,11 @@ impl Hub {
     /// `stats reset`
     pub fn reset_stats(&self) {
         self.inner.lock().counts = Counts::default();
+    }
+
+    fn note_held(&self, inner: &Inner) {
+        let held = inner.watchers.iter().flatten().map(|entry| entry.backlog.held_bytes()).sum();
+        self.held_bytes.store(held, Relaxed);
     }
 
     fn note_classes(&self, inner: &Inner) {
@@ -228,6 +246,7 @@ impl Drop for Watcher {
         let mut inner = self.hub.inner.lock();
         let entry = inner.watchers[self.slot].take();
         self.hub.note_classes(&inner);
+        self.hub.note_held(&inner);
         drop(inner);
         // Last, since what it wakes with may hold anything.
         drop(entry);
@@ -236,8 +255,6 @@ impl Drop for Watcher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
-
     use super::*;
 
     fn hub(backlog_bytes: usize) -> Arc<Hub> {

@@ -32,6 +32,8 @@ mod limits;
 
 mod memory;
 
+mod clients_memory;
+
 mod pressure;
 
 mod expiry;

@@ -12,14 +12,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("clock", &["limits"]),
     ("buf", &["limits"]),
     ("metrics", &["limits"]),
+    ("memory", &["limits"]),
+    ("heap", &[]),
     ("protocol", &["watch", "buf", "limits", "clock", "metrics"]),
     ("watch", &["limits", "clock"]),
     ("store", &["watch", "buf", "limits", "clock", "metrics"]),
     ("file", &[]),
     ("auth", &["file", "limits", "clock"]),
     ("tls", &["file", "limits", "clock"]),
-    ("session", &["protocol", "store", "auth", "watch", "buf", "limits", "clock", "metrics"]),
-    ("server", &["session", "tls", "auth", "watch", "buf", "limits", "clock", "metrics"]),
+    (
+        "session",
+        &["protocol", "store", "auth", "watch", "buf", "limits", "clock", "metrics", "memory"],
+    ),
+    (
+        "server",
+        &["session", "tls", "auth", "watch", "buf", "limits", "clock", "metrics", "memory", "heap"],
+    ),
     ("passwd", &["auth"]),
     ("cli", &["passwd", "auth", "limits"]),
     (
@@ -33,8 +41,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bin", &["cli", "config", "store", "buf", "limits", "clock", "metrics", "protocol"]),
 ];
 
-/// The only files with unsafe code: memory of items, and their index.
+/// The only files with unsafe code: memory of items, and their index, and the allocator's.
 const UNSAFE: &[&str] = &[
+    "src/heap.rs",
     "src/store/arena.rs",
     "src/store/chain.rs",
     "src/store/hit.rs",

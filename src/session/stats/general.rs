@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 
-use super::{Sink, add_all};
+use super::{Sink, add_all, bounds};
 use crate::limits::READ_BUF_BYTES;
 use crate::metrics::Counter;
 use crate::session::Turn;
@@ -44,6 +44,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     certificates(into, turn);
     add_all(into, &[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
     content(into, &totals, lru_maintainer);
+    bounds::list(into, &totals, turn);
 }
 
 fn process(into: &mut dyn Sink, turn: &Turn<'_>) {

@@ -5,6 +5,8 @@
 //! packets by a codec that has such.
 #![forbid(unsafe_code)]
 
+mod bounds;
+
 mod general;
 
 mod items;

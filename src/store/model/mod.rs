@@ -405,7 +405,7 @@ impl Model {
     }
 }
 
-fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Options {
+pub(super) fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Options {
     Options {
         memory_bytes,
         item_size_max,

@@ -1,0 +1,140 @@
+//! A worker's part in keeping to the memory: it says what its connections hold, has the items give way to
+//! them, and where that is not enough closes those that hold most.
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Worker;
+use crate::heap;
+use crate::limits::{
+    CLIENTS_FULL_PART, LEND_STEP_PART, SHED_LEAST_BYTES, SHED_TO_EIGHTHS, WAY_SLICES_PER_ROUND,
+};
+use crate::memory::{Level, Part, free_bytes};
+use crate::metrics::Counter;
+use crate::server::conn::Conn;
+use crate::server::go::End;
+
+/// What a connection takes beside its [`Conn`]: its place among the descriptors, and what the event loop
+/// and the allocator add.
+const BESIDE_CONN_BYTES: usize = 64;
+
+/// What a worker has in its ledger for all of its connections together.
+#[derive(Debug, Default)]
+pub(super) struct Common {
+    connections: usize,
+    input: usize,
+    output: usize,
+    tls: usize,
+}
+
+impl Worker {
+    /// Publishes what has changed and does what follows from it. Called after every few goes: between two
+    /// calls no more can come than these can hold.
+    pub(super) fn settle(&mut self) {
+        self.settle_common();
+        if self.ledger.has_changed() {
+            self.shared.memory.publish(self.index, &mut self.ledger);
+        }
+        let shared = &self.shared;
+        let logins = self.control.desk.as_ref().map_or(0, |desk| desk.held_bytes());
+        shared.memory.note_shared(
+            shared.store.hub().held_bytes(),
+            shared.prefixes.held_bytes(),
+            logins,
+        );
+        let limit = shared.store.limit_bytes();
+        let is_calm = shared.memory.total() <= free_bytes(limit);
+        if is_calm && self.level == Level::Calm && shared.memory.level() == Level::Calm {
+            return;
+        }
+        self.lend(limit);
+        self.make_way(limit);
+        self.pool.set_level(self.level);
+        if self.level == Level::Full {
+            self.shed(limit);
+        }
+    }
+
+    fn settle_common(&mut self) {
+        let (input, output) = self.pool.held_bytes();
+        let now = Common {
+            connections: self.conns.capacity() * size_of::<Conn>()
+                + self.conns.len() * BESIDE_CONN_BYTES,
+            input,
+            output,
+            tls: self.handshakes.held_bytes(),
+        };
+        let before = &self.common;
+        self.ledger.change(Part::Connections, before.connections, now.connections);
+        self.ledger.change(Part::Input, before.input, now.input);
+        self.ledger.change(Part::Output, before.output, now.output);
+        self.ledger.change(Part::Tls, before.tls, now.tls);
+        self.common = now;
+    }
+
+    /// Lends clients what they need of the items' memory, in steps, so that a few bytes more do not change
+    /// the shares of all shards.
+    fn lend(&self, limit: usize) {
+        let store = &self.shared.store;
+        let step = (limit / LEND_STEP_PART).max(1);
+        let wanted = self.shared.memory.wanted_bytes(limit).next_multiple_of(step);
+        if wanted > store.lent_bytes() {
+            store.lend_to_clients(wanted);
+        }
+    }
+
+    /// Once a second: what clients do not need any more goes back to the items bit by bit, since who has
+    /// just needed it may need it again.
+    pub(super) fn take_back(&mut self) {
+        let store = &self.shared.store;
+        let (limit, lent) = (store.limit_bytes(), store.lent_bytes());
+        let step = (limit / LEND_STEP_PART).max(1);
+        let wanted = self.shared.memory.wanted_bytes(limit).next_multiple_of(step);
+        if wanted < lent {
+            heap::give_back();
+            store.lend_to_clients(lent - ((lent - wanted) / 4).max(step).min(lent - wanted));
+        }
+    }
+
+    /// Has the items give back what is lent, as far as a few slices do, and judges what that comes to.
+    fn make_way(&mut self, limit: usize) {
+        let (store, memory) = (&self.shared.store, &self.shared.memory);
+        let mut is_behind = store.is_above_limit();
+        for _ in 0..WAY_SLICES_PER_ROUND {
+            if !is_behind || !store.make_way(self.now.secs) {
+                break;
+            }
+            is_behind = store.is_above_limit();
+        }
+        self.level = memory.judge(limit, is_behind, store.can_give_way());
+    }
+
+    /// Closes the connections that hold most, and more than what would be everybody's part, until there is
+    /// room again. Who is about to go is not among them: it has its go first.
+    fn shed(&mut self, limit: usize) {
+        let full = free_bytes(limit) + limit / CLIENTS_FULL_PART;
+        let count = self.shared.metrics.curr_connections.load(Relaxed).max(1);
+        let fair = (full / count).max(SHED_LEAST_BYTES);
+        let mut greedy: Vec<(usize, usize)> = self
+            .conns
+            .iter()
+            .filter(|(_, conn)| !conn.queued && conn.held_bytes() > fair)
+            .map(|(index, conn)| (conn.held_bytes(), index))
+            .collect();
+        greedy.sort_unstable();
+        let enough = full / 8 * SHED_TO_EIGHTHS;
+        let mut closed = 0;
+        while self.shared.memory.total() > enough
+            && let Some((_, index)) = greedy.pop()
+        {
+            self.close(index, &End::Shed);
+            self.shared.memory.publish(self.index, &mut self.ledger);
+            closed += 1;
+        }
+        if closed > 0 {
+            self.shared.metrics.block(self.index).add(Counter::MemoryKicks, closed);
+            self.level = self.shared.memory.judge(limit, false, true);
+            log::warn!("memory is full: {closed} connections that held most of it were closed");
+        }
+    }
+}

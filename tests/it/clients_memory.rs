@@ -1,0 +1,218 @@
+//! What clients hold is taken from the items, bounded, and given back; who stops amid something is
+//! closed in time.
+#![forbid(unsafe_code)]
+
+use std::time::Duration;
+
+use crate::client::Client;
+use crate::harness::{PATIENCE, Server, alone, say, together, wait_for};
+
+const MB: u64 = 1 << 20;
+
+/// 5 % and 8 MB above `-m`.
+const fn rss_max_of(mib: u64) -> u64 {
+    mib * MB * 105 / 100 + 8 * MB
+}
+
+/// A server whose cache is full of items of a kilobyte.
+fn full(mib: u64, more: &[&str]) -> (Server, Client) {
+    let size = mib.to_string();
+    let args = [&["-m", &size, "-t", "1", "-c", "4096"], more].concat();
+    let server = Server::start(&args);
+    let mut client = server.connect();
+    let value = "v".repeat(1000);
+    for number in 0..mib * MB / 800 {
+        client.send(format!("set k{number} 0 0 1000 noreply\r\n{value}\r\n"));
+    }
+    client.ask("mn\r\n", "MN\r\n");
+    (server, client)
+}
+
+fn number(client: &mut Client, key: &str) -> u64 {
+    client.stat(key).and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// The most memory that was resident at any time.
+fn rss_peak(server: &Server) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("alive");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+/// Bad inputs, item 10: many clients ask for much and read nothing. Their answers and what they
+/// have sent take the place of items, no more, and everybody else is served.
+#[test]
+fn answers_that_nobody_reads_take_the_place_of_items() {
+    let _turn = alone();
+    let (server, mut client) = full(64, &[]);
+    let items = number(&mut client, "curr_items");
+    let keys: String = (0..400).map(|number| format!(" k{}", 60_000 + number)).collect();
+    let request = format!("get{keys}\r\n").repeat(20);
+    let slow: Vec<Client> = (0..1000)
+        .map(|_| {
+            let mut slow = Client::tcp_narrow(server.port());
+            slow.send_some(request.as_bytes(), Duration::from_millis(5));
+            slow
+        })
+        .collect();
+    client.ask("set a 0 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    let (output, lent) = (number(&mut client, "memory_output"), number(&mut client, "memory_lent"));
+    let left = number(&mut client, "curr_items");
+    say(&format!(
+        "{output} B of answers, {lent} B lent, {left} of {items} items left, peak {} kB",
+        rss_peak(&server) >> 10
+    ));
+    assert!(output > 8 * MB && lent > 4 * MB, "{output} B, {lent} B");
+    assert!(left > items / 3, "{left} of {items} items are left");
+    assert!(rss_peak(&server) <= rss_max_of(64), "{} kB were resident", rss_peak(&server) >> 10);
+    drop(slow);
+    client.await_stat("memory_lent", |lent| lent == 0);
+    client.await_stat("memory_pressure", |level| level == 0);
+    let value = "v".repeat(1000);
+    for number in 0..64 * MB / 800 {
+        client.send(format!("set l{number} 0 0 1000 noreply\r\n{value}\r\n"));
+    }
+    client.ask("mn\r\n", "MN\r\n");
+    assert!(number(&mut client, "curr_items") > items * 9 / 10, "the items have their place again");
+    assert!(rss_peak(&server) <= rss_max_of(64), "{} kB were resident", rss_peak(&server) >> 10);
+}
+
+/// More clients than memory: the largest of them go, newcomers are told so, and memory stays bounded.
+#[test]
+fn the_largest_go_when_memory_is_full() {
+    let _turn = alone();
+    let (server, mut client) = full(8, &[]);
+    let keys: String = (0..100).map(|number| format!(" k{}", 9_000 + number)).collect();
+    let request = format!("get{keys}\r\n").repeat(400);
+    let slow: Vec<Client> = (0..800)
+        .map(|_| {
+            let mut slow = Client::tcp_narrow(server.port());
+            slow.send_some(request.as_bytes(), Duration::from_millis(5));
+            slow
+        })
+        .collect();
+    client.ask("set a 0 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
+    let gone =
+        number(&mut client, "memory_kicks") + number(&mut client, "memory_refused_connections");
+    say(&format!("{gone} clients had to go, peak {} kB", rss_peak(&server) >> 10));
+    assert!(gone > 0, "800 clients fit into 8 MB");
+    assert!(rss_peak(&server) <= rss_max_of(8), "{} kB were resident", rss_peak(&server) >> 10);
+    drop(slow);
+    client.await_stat("memory_pressure", |level| level == 0);
+    server.assert_serves();
+}
+
+/// Half lines of many clients: what they have sent is counted to the byte, and gone with them.
+#[test]
+fn half_lines_are_counted() {
+    let _turn = together();
+    let server = Server::start(&["-m", "64", "-c", "4096"]);
+    let mut client = server.connect();
+    let before = number(&mut client, "memory_input");
+    let half = format!("set {} 0 0 1", "k".repeat(1500));
+    let mut clients: Vec<Client> = (0..500).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|other| other.send(&half));
+    let least = before + 500 * half.len() as u64;
+    client.await_stat("memory_input", |bytes| {
+        bytes >= least && bytes < least + 500 * 400 + 33 * 65536
+    });
+    drop(clients);
+    client.await_stat("curr_connections", |count| count == 1);
+    client.await_stat("memory_input", |bytes| bytes <= before + 32 * 65536);
+}
+
+/// A wait is over a second after its last one, and not before.
+#[track_caller]
+fn check_deadline(args: &[&str], name: &str, secs: u64, stop: impl Fn(&Server) -> Client) {
+    let args = [&["-m", "64", "-t", "1", "-o", "debug_clock"], args].concat();
+    let server = Server::start(&args);
+    let mut client = stop(&server);
+    let mut control = server.connect();
+    control.ask("debugtime 0\r\n", "OK\r\n");
+    control.await_stat("curr_connections", |count| count == 2);
+    control.await_stat(&format!("{name}_timeouts"), |count| count == 0);
+    control.ask(format!("debugtime {}\r\n", secs - 5), "OK\r\n");
+    // Two ticks of the server's clock at the least, in which nobody is closed.
+    let uptime = number(&mut control, "uptime");
+    control.await_stat("uptime", |now| now >= uptime + 2);
+    assert_eq!(number(&mut control, "curr_connections"), 2, "closed too early");
+    control.ask("debugtime 10\r\n", "OK\r\n");
+    control.await_stat(&format!("{name}_timeouts"), |count| count == 1);
+    control.await_stat("curr_connections", |count| count == 1);
+    client.expect_closed();
+}
+
+fn with_half(bytes: &'static [u8]) -> impl Fn(&Server) -> Client {
+    move |server| {
+        let mut client = server.connect();
+        client.send(bytes);
+        client.await_read();
+        client
+    }
+}
+
+#[test]
+fn half_requests_have_a_deadline() {
+    let _turn = together();
+    check_deadline(&[], "request", 120, with_half(b"set half 0 0 1"));
+    check_deadline(&["-o", "request_timeout=30"], "request", 30, with_half(b"\x80\x00\x00\x01"));
+    check_deadline(&["-o", "request_timeout=30"], "request", 30, with_half(b"get a b hal"));
+}
+
+#[test]
+fn half_values_have_a_deadline_by_size() {
+    let _turn = together();
+    check_deadline(&[], "upload", 120, with_half(b"set half 0 0 1000\r\nhalf"));
+    let large = b"set half 0 0 1000000\r\nhalf";
+    check_deadline(&["-o", "upload_timeout=30"], "upload", 30 + 61, with_half(large));
+    // Also one that is thrown away.
+    let refused = b"add half 0 none 160000\r\n";
+    check_deadline(&[], "request", 120, with_half(&refused[..10]));
+}
+
+/// Who does not take what it has asked for.
+#[test]
+fn answers_that_are_not_taken_have_a_deadline() {
+    let _turn = together();
+    let slow = |server: &Server| {
+        let mut client = server.connect();
+        client.send(format!("set big 0 0 1000000\r\n{}\r\n", "b".repeat(1_000_000)));
+        client.expect("STORED\r\n");
+        let mut slow = Client::tcp_narrow(server.port());
+        // More than the buffers of the kernel take.
+        slow.send(format!("get{}\r\n", " big".repeat(20)));
+        client.await_stat("memory_output", |bytes| bytes > 0);
+        slow
+    };
+    let server = Server::start(&["-m", "64", "-t", "1", "-o", "debug_clock,send_timeout=30"]);
+    let client = slow(&server);
+    let mut control = server.connect();
+    wait_for("the answers to be in the way", PATIENCE, || {
+        (number(&mut control, "curr_connections") == 2).then_some(())
+    });
+    control.ask("debugtime 25\r\n", "OK\r\n");
+    let uptime = number(&mut control, "uptime");
+    control.await_stat("uptime", |now| now >= uptime + 2);
+    assert_eq!(number(&mut control, "send_timeouts"), 0);
+    // 20 MB at 16 KiB a second take half an hour, of which 8 values are pinned at a time.
+    control.ask("debugtime 600\r\n", "OK\r\n");
+    control.await_stat("send_timeouts", |count| count == 1);
+    drop(client);
+}
+
+/// Who is idle, or only listens, has all the time in the world.
+#[test]
+fn who_is_idle_stays() {
+    let _turn = together();
+    let server = Server::start(&["-m", "64", "-t", "1", "-o", "debug_clock"]);
+    let mut idle = server.connect();
+    idle.ask("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    let mut watcher = server.connect();
+    watcher.ask("watch connevents\r\n", "OK\r\n");
+    let mut control = server.connect();
+    control.ask("debugtime 100000\r\n", "OK\r\n");
+    let uptime = number(&mut control, "uptime");
+    control.await_stat("uptime", |now| now >= uptime + 2);
+    assert_eq!(number(&mut control, "curr_connections"), 3);
+    idle.ask("get a\r\n", "VALUE a 0 1\r\nx\r\nEND\r\n");
+}
