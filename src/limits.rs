@@ -48,10 +48,23 @@ pub const TURN_BYTES_MAX: usize = 128 * 1024;
 /// in one call, some 0.1 to 0.2 ms of the worker's time. A value in eight parts costs a quarter more.
 pub const VALUE_BYTES_PER_GO: usize = (1 << 20) + 4096;
 
-/// Goes of connections on a worker's ready list before it asks the kernel for new events: few
-/// enough that a newcomer waits well under a millisecond, enough that a deep pipeline taken in
-/// several goes costs one poll.
+/// Goes of busy connections before a worker asks the kernel for new events: few enough that a newcomer
+/// waits well under a millisecond, enough that a deep pipeline taken in several goes costs one poll.
 pub const GOES_PER_POLL: usize = 16;
+
+/// Who reads or writes so many bytes in a go is busy: it goes after those that do not.
+pub const BUSY_GO_BYTES: u32 = 16 * 1024;
+
+/// Bytes that busy connections read and write before a worker asks the kernel for new events: some 100 µs,
+/// or one large value.
+pub const BUSY_BYTES_PER_POLL: usize = 512 * 1024;
+
+/// Bytes that those which go at once have read and written in their goes before, at the most.
+pub const BUSY_BYTES_AT_ONCE: usize = 256 * 1024;
+
+/// Work beside reading and writing, such as copying a value to which something is appended, counts as one
+/// request (`-R`) for each so many bytes.
+pub const WORK_BYTES_PER_REQUEST: usize = 16 * 1024;
 
 /// Connections of a worker that read before one of them is executed, and write after all of them are.
 /// Measured: 8 to 16 cost least, and what they hold fits the L2 cache.

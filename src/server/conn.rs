@@ -10,7 +10,6 @@ mod holding;
 mod records;
 mod wait;
 
-use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -23,10 +22,13 @@ use super::gather::{Gather, Part};
 use super::go::{Context, End, Go, Next};
 use super::handshakes::Handshakes;
 use super::link::{Flush, Link};
+use super::ready::{Kind, Ready};
 use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
-use crate::limits::{LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES};
+use crate::limits::{
+    BUSY_GO_BYTES, LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES,
+};
 use crate::memory::Ledger;
 use crate::metrics::Counter;
 use crate::session::{Output, Portion, Session, Turn, Want};
@@ -70,6 +72,10 @@ pub(super) struct Conn {
     has_spoken: bool,
     /// Lines wait for the session, which watches.
     has_news: bool,
+    /// Bytes that were read and written in its last go.
+    moved_bytes: u32,
+    /// It goes behind those that are not.
+    is_busy: bool,
     /// Why it closes, as far as the session has a say in it.
     reason: CloseReason,
     /// Whether the worker's ready list holds this connection. The worker's.
@@ -107,6 +113,8 @@ impl Conn {
             wait: Wait::default(),
             has_spoken: false,
             has_news: false,
+            moved_bytes: 0,
+            is_busy: false,
             reason: CloseReason::Normal,
             queued: false,
         }
@@ -185,11 +193,26 @@ impl Conn {
     }
 
     /// Puts it, at `index`, on the ready list if it can go and is not there yet.
-    pub(super) fn queue(&mut self, index: usize, ready: &mut VecDeque<usize>) {
+    pub(super) fn queue(&mut self, index: usize, ready: &mut Ready) {
         if !self.queued && self.can_go() {
             self.queued = true;
-            ready.push_back(index);
+            ready.push(index, self.kind());
         }
+    }
+
+    /// Before whom it goes.
+    pub(super) fn kind(&self) -> Kind {
+        if self.is_busy { Kind::Busy } else { Kind::Light }
+    }
+
+    /// Takes note after a go, which was a long one or not, of what it is from now on.
+    pub(super) fn note_go(&mut self, was_long: bool) {
+        self.is_busy = was_long || self.moved_bytes >= BUSY_GO_BYTES || self.can_go();
+    }
+
+    /// Bytes that it moved in its last go, or so far in this one.
+    pub(super) fn moved_bytes(&self) -> u32 {
+        self.moved_bytes
     }
 
     /// Its socket.
@@ -240,6 +263,7 @@ impl Conn {
 
     /// Begins a go of the connection at `context.index`: writes what was blocked, reads what has come.
     pub(super) fn begin(&mut self, context: &mut Context<'_>) -> Go {
+        self.moved_bytes = 0;
         let mut held = self.held.take().unwrap_or_else(|| context.pool.take());
         if self.wants_input {
             held = context.pool.expand(held);
@@ -296,6 +320,11 @@ impl Conn {
             Ok(()) => self.keep(go.held, context.pool),
             Err(_) => context.pool.put(go.held),
         }
+        self.settle(context.ledger);
+        let was_awaited = self.is_awaited();
+        self.note_wait(context.now.secs, context.deadlines);
+        *context.awaited += usize::from(self.is_awaited());
+        *context.awaited -= usize::from(was_awaited);
         went
     }
 
@@ -335,6 +364,7 @@ impl Conn {
         let count = if self.readable { self.read(held, context)? } else { 0 };
         if count > 0 {
             context.counters.add(Counter::BytesRead, count as u64);
+            self.moved_bytes = self.moved_bytes.saturating_add(count as u32);
             self.active_at = context.now.secs;
             self.has_spoken = true;
         } else if !has_news {
@@ -508,9 +538,10 @@ impl Conn {
             return Ok(());
         }
         let (counters, now) = (context.counters, context.now.secs);
-        let active_at = &mut self.active_at;
+        let (active_at, moved_bytes) = (&mut self.active_at, &mut self.moved_bytes);
         let note = |count| {
             counters.add(Counter::BytesWritten, count as u64);
+            *moved_bytes = moved_bytes.saturating_add(count as u32);
             *active_at = now;
         };
         let flush = self.link.write(output, context.handshakes, note).map_err(End::Failed)?;

@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use super::Control;
 use super::buffers::{Buffers, Pool};
 use super::conn::Awaited;
 use super::gather::Gather;
 use super::handshakes::Handshakes;
 use super::login::Tickets;
 use super::mail::Mailbox;
+use super::{Control, Deadlines};
 use crate::clock::Now;
+use crate::memory::Ledger;
 use crate::metrics::Counters;
 use crate::session::{Shared, Want};
 
@@ -28,6 +29,11 @@ pub(super) struct Context<'a> {
     pub(super) tickets: &'a mut Tickets,
     pub(super) pool: &'a mut Pool,
     pub(super) handshakes: &'a mut Handshakes,
+    /// What its connections hold.
+    pub(super) ledger: &'a mut Ledger,
+    pub(super) deadlines: &'a Deadlines,
+    /// How many of its connections something is awaited of that may be late.
+    pub(super) awaited: &'a mut usize,
     pub(super) shared: &'a Shared,
     pub(super) control: &'a Control,
     /// The worker's own block.

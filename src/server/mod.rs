@@ -30,6 +30,7 @@ mod login;
 mod mail;
 mod peers;
 pub mod process;
+mod ready;
 mod signals;
 mod stream;
 #[cfg(test)]

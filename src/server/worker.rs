@@ -30,12 +30,16 @@ use super::link::Link;
 use super::login::Tickets;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
+use super::ready::{Kind, Ready};
 use super::stream::Stream;
 use super::udp::{Budget, Udp};
 use super::{Control, Deadlines, Options, Terms};
 use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
-use crate::limits::{DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL, READ_BUF_BYTES, TURN_BYTES_MAX};
+use crate::limits::{
+    BUSY_BYTES_AT_ONCE, BUSY_BYTES_PER_POLL, DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL,
+    READ_BUF_BYTES, TURN_BYTES_MAX,
+};
 use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
 use pressure::Common;
@@ -83,7 +87,7 @@ struct Worker {
     /// Attempts to log in of its connections.
     tickets: Tickets,
     /// Connections that can go; those for which `queued` is set.
-    ready: VecDeque<usize>,
+    ready: Ready,
     pool: Pool,
     handshakes: Handshakes,
     ledger: Ledger,
@@ -170,7 +174,7 @@ pub(super) fn start(
         gathers: VecDeque::new(),
         asked: HashMap::new(),
         tickets: Tickets::default(),
-        ready: VecDeque::new(),
+        ready: Ready::default(),
         pool: Pool::default(),
         handshakes: Handshakes::new(options.certificates.as_ref()),
         ledger: Ledger::default(),
@@ -407,24 +411,35 @@ impl Worker {
         }
     }
 
-    /// Lets the connections of the ready list go, each once; a short list is gone through several
-    /// times, so that a deep pipeline costs one poll. A long go ends the round, so that who comes meanwhile
-    /// waits for one and not for several.
+    /// Lets the light connections that can go go, each once, and then of the busy ones as many as do a
+    /// bounded amount of work, which may be the same ones several times, so that a deep pipeline costs one
+    /// poll. A long go ends the round, so that who comes meanwhile waits for one and not for several.
     fn serve(&mut self) {
-        let mut goes_left = self.ready.len().max(GOES_PER_POLL);
-        while goes_left > 0 && !self.ready.is_empty() {
-            let count = goes_left.min(GOES_AT_ONCE).min(self.ready.len());
+        let mut was_long = false;
+        let mut light = self.ready.len(Kind::Light);
+        while light > 0 && !was_long {
+            let count = light.min(GOES_AT_ONCE);
+            light -= count;
+            (was_long, _) = self.serve_some(Kind::Light, count);
+        }
+        // One at the least, else who has only long goes would hold up all of them.
+        let mut goes_left = if was_long { 1 } else { GOES_PER_POLL };
+        let mut bytes_left = BUSY_BYTES_PER_POLL;
+        was_long = false;
+        while goes_left > 0 && bytes_left > 0 && !was_long && self.ready.len(Kind::Busy) > 0 {
+            let count = goes_left.min(GOES_AT_ONCE).min(self.ready.len(Kind::Busy));
             goes_left -= count;
-            if self.serve_some(count) {
-                return;
-            }
+            let moved;
+            (was_long, moved) = self.serve_some(Kind::Busy, count);
+            bytes_left = bytes_left.saturating_sub(moved);
         }
     }
 
-    /// Lets the first `count` of the ready list go, all of them reading before any is executed, and
+    /// Lets the first `count` of those of a kind go, all of them reading before any is executed, and
     /// writing afterwards: the kernel's and our own code and tables are each fetched once for several.
-    /// Answers whether one of them was long; who has not been executed by then comes first next time.
-    fn serve_some(&mut self, count: usize) -> bool {
+    /// Fewer, if they may be expected to move much. Answers whether one of them was long, and how many
+    /// bytes they have moved; who has not been executed by then comes first next time.
+    fn serve_some(&mut self, kind: Kind, count: usize) -> (bool, usize) {
         let mut context = Context {
             index: 0,
             mailbox: &self.mailbox,
@@ -432,6 +447,9 @@ impl Worker {
             tickets: &mut self.tickets,
             pool: &mut self.pool,
             handshakes: &mut self.handshakes,
+            ledger: &mut self.ledger,
+            deadlines: &self.deadlines,
+            awaited: &mut self.awaited,
             shared: &self.shared,
             control: &self.control,
             counters: self.shared.metrics.block(self.index),
@@ -441,46 +459,46 @@ impl Worker {
             was_long: false,
         };
         let mut going: ArrayVec<Go, GOES_AT_ONCE> = ArrayVec::new();
-        let mut unread = 0;
-        while going.len() < count && unread < READ_BUF_BYTES {
-            let Some(index) = self.ready.pop_front() else { break };
+        let (mut unread, mut expected) = (0, 0);
+        while going.len() < count && unread < READ_BUF_BYTES && expected < BUSY_BYTES_AT_ONCE {
+            let Some(index) = self.ready.pop(kind) else { break };
             let conn = &mut self.conns[index];
             conn.queued = false;
+            expected += conn.moved_bytes() as usize;
             context.index = index;
             let go = conn.begin(&mut context);
             unread += go.unread_len();
             going.push(go);
         }
+        let mut long = None;
         for go in &mut going {
             context.index = go.index;
             self.conns[go.index].execute(go, &mut context);
             if context.was_long {
+                long = Some(go.index);
                 break;
             }
         }
+        let mut moved = 0;
         let mut first: ArrayVec<usize, GOES_AT_ONCE> = ArrayVec::new();
         let mut ended: ArrayVec<(usize, End), GOES_AT_ONCE> = ArrayVec::new();
         for go in going {
             let (index, is_first) = (go.index, go.is_to_execute());
             let conn = &mut self.conns[index];
             context.index = index;
-            let was_awaited = conn.is_awaited();
-            let ended_so = conn.end(go, &mut context);
-            conn.settle(&mut self.ledger);
-            conn.note_wait(self.now.secs, &self.deadlines);
-            self.awaited = self.awaited + usize::from(conn.is_awaited()) - usize::from(was_awaited);
-            match ended_so {
+            match conn.end(go, &mut context) {
                 Ok(()) if is_first => first.push(index),
                 Ok(()) => {
+                    moved += conn.moved_bytes() as usize;
+                    conn.note_go(long == Some(index));
                     conn.queue(index, &mut self.ready);
                 }
                 Err(end) => ended.push((index, end)),
             }
         }
-        let was_long = context.was_long;
         for index in first.into_iter().rev() {
             self.conns[index].queued = true;
-            self.ready.push_front(index);
+            self.ready.put_back(index, kind);
         }
         for (index, end) in ended {
             self.close(index, &end);
@@ -488,7 +506,7 @@ impl Worker {
         if self.ledger.has_changed() || self.level > Level::Calm {
             self.settle();
         }
-        was_long
+        (long.is_some(), moved)
     }
 
     /// Lets every UDP socket that has datagrams go once.

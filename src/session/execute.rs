@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use crate::metrics::{Counter, Counters};
+use crate::protocol::control::Crawler;
+use crate::protocol::request::StatsTopic;
 use crate::protocol::response::number_line;
 use crate::protocol::{Command, Reply, Request};
 use crate::session::value::answer;
@@ -27,6 +29,9 @@ impl Session {
                 };
                 return self.refuse_line(block_len, noreply, out);
             }
+        }
+        if concerns_all(&command.request) {
+            turn.spend_all();
         }
         let reply = match command.request {
             Request::Store(line) => {
@@ -73,6 +78,16 @@ impl Session {
         };
         answer(reply, noreply, out);
         Step::on(0)
+    }
+}
+
+/// Whether a request goes through all shards, or moves pages.
+fn concerns_all(request: &Request<'_>) -> bool {
+    match request {
+        Request::FlushAll { .. } | Request::MemoryLimit { .. } | Request::Slabs(_) => true,
+        Request::Crawler(request) => !matches!(request, Crawler::Dump { .. }),
+        Request::Stats(StatsTopic::Reset | StatsTopic::Detail(_)) => true,
+        _ => false,
     }
 }
 

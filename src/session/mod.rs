@@ -67,7 +67,9 @@ use memchr::memchr;
 
 use crate::buf;
 use crate::clock::Now;
-use crate::limits::{EXCHANGE_BYTES, IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES};
+use crate::limits::{
+    EXCHANGE_BYTES, IO_SLICES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, WORK_BYTES_PER_REQUEST,
+};
 use crate::metrics::Counters;
 use crate::protocol::Reply;
 use crate::protocol::binary::MAGIC;
@@ -108,6 +110,20 @@ pub struct Turn<'a> {
     pub descriptor: i32,
     /// Makes what gives the session another call if it waits for [`Want::News`].
     pub wake: &'a dyn Fn() -> Wake,
+}
+
+impl Turn<'_> {
+    /// Takes note of work beside the request as such: `bytes` that were copied.
+    fn spend(&mut self, bytes: usize) {
+        let requests = u32::try_from(bytes / WORK_BYTES_PER_REQUEST).unwrap_or(u32::MAX);
+        self.requests_left = self.requests_left.saturating_sub(requests);
+    }
+
+    /// Takes note that the request concerns all of the store, which is work enough for one turn.
+    fn spend_all(&mut self) {
+        self.requests_left = 0;
+        self.was_long = true;
+    }
 }
 
 /// What a session wants next.

@@ -228,6 +228,7 @@ impl Session {
                 Ok(outcome) => {
                     turn.counters.bump(Counter::CmdSet);
                     count(terms, outcome, turn.counters);
+                    spend(terms, outcome, turn);
                     then.tell(Told::Outcome(outcome), out);
                     return Step::on(block_len);
                 }
@@ -311,6 +312,7 @@ impl Session {
                 match stored {
                     Ok(outcome) => {
                         count(&terms, outcome, turn.counters);
+                        spend(&terms, outcome, turn);
                         Told::Outcome(outcome)
                     }
                     Err(refusal) => {
@@ -403,6 +405,14 @@ pub(super) fn reply(told: Told) -> Reply {
         Told::Refused(Refusal::NoMemory) => Reply::NoMemoryStoring,
         Told::Abandoned => Reply::NoMemoryReading,
         Told::BadChunk => Reply::BadChunk,
+    }
+}
+
+/// What joins two values copies both.
+fn spend(terms: &Terms, outcome: Outcome, turn: &mut Turn<'_>) {
+    if let (Mode::Append | Mode::Prepend, Outcome::Stored { value_len, .. }) = (terms.mode, outcome)
+    {
+        turn.spend(value_len);
     }
 }
 

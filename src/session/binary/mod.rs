@@ -77,7 +77,10 @@ impl Session {
             Request::Store(store) => return self.store_packet(tag, &store, data, out, turn),
             Request::Delete { key, cas } => tell_done(tag, delete(key, cas, turn), out),
             Request::Arith(request) => arith(tag, &request, out, turn),
-            Request::Flush { delay } => tell_done(tag, flush(delay, turn), out),
+            Request::Flush { delay } => {
+                turn.spend_all();
+                tell_done(tag, flush(delay, turn), out);
+            }
             Request::Stat { group } => {
                 turn.was_long = true;
                 stats::answer(tag, group, out, turn);
