@@ -55,6 +55,9 @@ pub const GOES_PER_POLL: usize = 16;
 /// Who reads or writes so many bytes in a go is busy: it goes after those that do not.
 pub const BUSY_GO_BYTES: u32 = 16 * 1024;
 
+/// Bytes that one which is not may write in a go before it is.
+pub const LIGHT_WRITE_BYTES: usize = 128 * 1024;
+
 /// Bytes that busy connections read and write before a worker asks the kernel for new events: some 100 µs,
 /// or one large value.
 pub const BUSY_BYTES_PER_POLL: usize = 512 * 1024;

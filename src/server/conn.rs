@@ -27,7 +27,8 @@ use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
 use crate::limits::{
-    BUSY_GO_BYTES, LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, WRITE_AT_ONCE_BYTES,
+    BUSY_GO_BYTES, LIGHT_WRITE_BYTES, LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
+    VALUE_BYTES_PER_GO, WRITE_AT_ONCE_BYTES,
 };
 use crate::memory::Ledger;
 use crate::metrics::Counter;
@@ -114,7 +115,8 @@ impl Conn {
             has_spoken: false,
             has_news: false,
             moved_bytes: 0,
-            is_busy: false,
+            // Until it has shown that it is not: many that come at once must not hold up who was there.
+            is_busy: true,
             reason: CloseReason::Normal,
             queued: false,
         }
@@ -544,7 +546,9 @@ impl Conn {
             *moved_bytes = moved_bytes.saturating_add(count as u32);
             *active_at = now;
         };
-        let flush = self.link.write(output, context.handshakes, note).map_err(End::Failed)?;
+        let bytes_max = if self.is_busy { VALUE_BYTES_PER_GO } else { LIGHT_WRITE_BYTES };
+        let flush =
+            self.link.write(output, context.handshakes, bytes_max, note).map_err(End::Failed)?;
         self.must_flush = flush != Flush::Done;
         self.writable = flush != Flush::Blocked;
         Ok(())

@@ -272,17 +272,18 @@ impl Link {
         Ok(true)
     }
 
-    /// Writes what there is of `output`; `note` is told how many bytes of it have gone, each time.
+    /// Writes what there is of `output`, about `bytes_max` of it; `note` is told how many bytes of it have gone, each time.
     #[inline]
     pub(super) fn write(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
+        bytes_max: usize,
         note: impl FnMut(usize),
     ) -> io::Result<Flush> {
         match self.tls {
-            Tls::Off => write_plain(&mut self.stream, output, note),
-            _ => self.write_all_records(output, shared, note),
+            Tls::Off => write_plain(&mut self.stream, output, bytes_max, note),
+            _ => self.write_all_records(output, shared, bytes_max, note),
         }
     }
 
@@ -292,6 +293,7 @@ impl Link {
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
+        bytes_max: usize,
         mut note: impl FnMut(usize),
     ) -> io::Result<Flush> {
         let mut total = 0;
@@ -302,7 +304,7 @@ impl Link {
             }
             total += plain;
             match flush {
-                Flush::Paused if total < VALUE_BYTES_PER_GO => {}
+                Flush::Paused if total < bytes_max => {}
                 flush => return Ok(flush),
             }
         }
@@ -369,6 +371,7 @@ impl Link {
 fn write_plain(
     stream: &mut Stream,
     output: &mut Output,
+    bytes_max: usize,
     mut note: impl FnMut(usize),
 ) -> io::Result<Flush> {
     let mut written = 0;
@@ -376,7 +379,7 @@ fn write_plain(
         let (offered, result) = match output.plain() {
             Some(bytes) => (bytes.len(), stream.write(bytes)),
             None => {
-                let slices = output.slices(VALUE_BYTES_PER_GO);
+                let slices = output.slices(bytes_max);
                 let offered = slices.iter().map(|slice| slice.len()).sum();
                 (offered, stream.write_vectored(&slices))
             }
@@ -395,7 +398,7 @@ fn write_plain(
             return Ok(Flush::Done);
         } else if count < offered {
             return Ok(Flush::Blocked);
-        } else if written >= VALUE_BYTES_PER_GO {
+        } else if written >= bytes_max {
             return Ok(Flush::Paused);
         }
     }
