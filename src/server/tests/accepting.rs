@@ -1,0 +1,61 @@
+//! Who is let in, who is turned away, and what becomes of it when accept fails.
+
+use super::*;
+
+#[test]
+fn too_many_connections_are_told_so() {
+    let server = Server::start(&Options { connections_max: 2, ..options() });
+    let (mut first, second) = (server.connect(), server.connect());
+    check(&mut first, b"get a\r\n", b"END\r\n");
+    let mut third = server.connect();
+    expect(&mut third, b"ERROR Too many open connections\r\n");
+    expect_end(&mut third);
+    assert_eq!(server.total(Counter::RejectedConnections), 1);
+    assert_eq!(server.total(Counter::TotalConnections), 2);
+    drop(second);
+    server.until_open(1);
+    check(&mut server.connect(), b"get a\r\n", b"END\r\n");
+}
+
+#[test]
+fn accepting_is_suspended_without_maxconns_fast() {
+    let options = Options { connections_max: 1, maxconns_fast: false, ..options() };
+    let server = Server::start(&options);
+    let mut first = server.connect();
+    check(&mut first, b"get a\r\n", b"END\r\n");
+    let mut second = server.connect();
+    second.write_all(b"get a\r\n").expect("sent");
+    server.until(|server| !server.shared.metrics.accepting.load(SeqCst));
+    assert!(server.total(Counter::ListenDisabledNum) > 0);
+    check(&mut first, b"get a\r\n", b"END\r\n");
+    drop(first);
+    expect(&mut second, b"END\r\n");
+    server.until_open(1);
+    drop(second);
+    server.until_open(0);
+    assert_eq!(server.total(Counter::RejectedConnections), 0);
+}
+
+/// Bad inputs, item 20: accept fails many times in a row, with each error that it can fail with, and
+/// the client that waits is served all the same.
+#[test]
+fn accept_errors_in_a_row_item_20() {
+    use Errno::{EBADMSG, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO};
+
+    for maxconns_fast in [true, false] {
+        let options = Options { maxconns_fast, ..options() };
+        let mut listeners = listener::bind(&options).expect("bound");
+        let waits = [ENFILE, ENOBUFS, ENOMEM, EBADMSG];
+        let goes_on = [ECONNABORTED, EINTR, EPROTO].repeat(100);
+        let mut faults = [waits.repeat(3), goes_on].concat();
+        // With maxconns_fast this one turns a client away instead of waiting.
+        faults.extend((!maxconns_fast).then_some(EMFILE));
+        listeners[0] = Listener::Faulty(faults.into(), Box::new(listeners.remove(0)));
+        let server = Server::start_on(&options, listeners);
+        check(&mut server.connect(), b"get a\r\n", b"END\r\n");
+        let suspended = server.total(Counter::ListenDisabledNum);
+        assert_eq!(suspended, 12 + u64::from(!maxconns_fast), "waits once for each of those");
+        assert!(server.total(Counter::TimeInListenDisabledUs) >= 12 * 1000);
+        server.stop();
+    }
+}
