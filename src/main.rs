@@ -74,6 +74,7 @@ fn load(tls: Option<tls::Options>) -> Result<Option<Arc<Certificates>>, StartErr
 fn serve(given: &Given) -> Result<(), StartError> {
     let Config { store, watch, session, mut server, auth, tls, process, warnings } =
         Config::new(given, &Environment::read())?;
+    server::process::stop_on_panic();
     start_log(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
     let gate = auth.map(Gate::open).transpose().map_err(plain)?;

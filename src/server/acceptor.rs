@@ -134,6 +134,12 @@ impl Acceptor {
         Arc::clone(&self.control)
     }
 
+    /// The first of the workers.
+    #[cfg(test)]
+    pub(super) fn worker(&self) -> &worker::Handle {
+        &self.workers[0]
+    }
+
     /// Accepts until the server is to stop.
     pub(super) fn serve(&mut self) {
         let mut events = Events::with_capacity(16 + self.listeners.len());

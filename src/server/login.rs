@@ -62,6 +62,8 @@ pub(super) struct Desk {
 enum Job {
     Judge(Attempt, Ticket, Mailbox, Charge),
     Reload,
+    #[cfg(test)]
+    Panic,
 }
 
 /// An attempt that has been judged, or is to be judged later.
@@ -188,6 +190,12 @@ impl Desk {
         let _gone = self.jobs.send(Job::Judge(attempt, ticket, mailbox.clone(), charge));
     }
 
+    /// Breaks the thread.
+    #[cfg(test)]
+    pub(super) fn panic(&self) {
+        let _gone = self.0.send(Job::Panic);
+    }
+
     /// Has the file read again.
     pub(super) fn reload(&self) {
         let _gone = self.jobs.send(Job::Reload);
@@ -253,6 +261,8 @@ impl Clerk {
                 }
             }
             Job::Reload => self.gate.reload(),
+            #[cfg(test)]
+            Job::Panic => panic!("a test\nwants it"),
         }
     }
 

@@ -28,6 +28,9 @@ pub(super) enum Message {
     Verdict(Ticket, Box<Verdict>),
     /// Answer what has been received, close and end.
     Stop,
+    /// Break.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Where a worker can be reached, by any thread.

@@ -1,22 +1,33 @@
-//! What the process does with itself: becoming a daemon, limits, locked memory, another user.
+//! What the process does with itself: becoming a daemon, limits, locked memory, another user, its end
+//! by a panic.
 //!
 //! All of it is to be done before there is a second thread, but for [`drop_privileges`], which the
 //! server calls once its sockets are bound. Messages and exit codes are memcached's (options,
 //! sections 2 and 7).
 #![forbid(unsafe_code)]
 
-use log::warn;
+use std::io::Write;
+use std::panic::{self, PanicHookInfo};
+use std::{io, process, thread};
+
+use log::{error, warn};
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
-use nix::unistd::{self, User};
+use nix::unistd::{self, User, alarm};
 
 use super::StartError;
 
 /// `EX_NOUSER` and `EX_OSERR` of sysexits.h.
 const EX_NOUSER: u8 = 67;
 const EX_OSERR: u8 = 71;
+
+/// Seconds that the last words may take.
+const LAST_WORDS_SECS: u32 = 2;
+
+/// Most characters of a panic's message in the last line.
+const LAST_WORDS_MAX: usize = 400;
 
 /// Whether the process has root's rights.
 pub fn is_root() -> bool {
@@ -44,6 +55,41 @@ pub fn enable_core_dumps() -> Result<(), StartError> {
         Ok((soft, _)) if soft > 0 => Ok(()),
         _ => Err(os_error("failed to ensure corefile creation".to_owned())),
     }
+}
+
+/// From now on a panic of any thread ends the process, by SIGABRT, and the last line on standard error and
+/// in the log says so, where it was and what.
+///
+/// A panic is a broken invariant of this server's own, and no client's doing: what it has broken may be
+/// what everybody is served from. An empty cache costs less than a wrong value, and who restarts the
+/// server sees that there is a reason.
+pub fn stop_on_panic() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        // Nothing keeps the process alive, not a log that nobody reads either: then SIGALRM ends it.
+        alarm::set(LAST_WORDS_SECS);
+        usual(panic);
+        let line = last_words(panic);
+        if log::log_enabled!(log::Level::Error) {
+            error!("{line}");
+        } else {
+            let _nobody_hears = writeln!(io::stderr(), "{line}");
+        }
+        process::abort();
+    }));
+}
+
+/// One line about a panic.
+fn last_words(panic: &PanicHookInfo<'_>) -> String {
+    let this = thread::current();
+    let name = this.name().unwrap_or("without a name");
+    let place = panic.location().map_or("?".to_owned(), ToString::to_string);
+    let what = panic.payload_as_str().unwrap_or("?").escape_debug().take(LAST_WORDS_MAX);
+    let what: String = what.collect();
+    format!(
+        "stopping on purpose after a panic, rather than serve wrong values: thread {name}, {place}: \
+         {what}"
+    )
 }
 
 /// The name of this machine, empty if it has none.

@@ -1,6 +1,7 @@
 //! Whole servers on loopback, stopped by their own control. Exact bytes, no fixed sleeps.
 
 mod accepting;
+mod panics;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -135,6 +135,12 @@ impl Handle {
         self.mailbox.send(Message::Gather(Arc::clone(gather)));
     }
 
+    /// Breaks the worker.
+    #[cfg(test)]
+    pub(super) fn panic(&self) {
+        self.mailbox.send(Message::Panic);
+    }
+
     /// Makes the worker answer what it has received, close and end.
     pub(super) fn stop(self) -> JoinHandle<()> {
         self.mailbox.send(Message::Stop);
@@ -287,6 +293,8 @@ impl Worker {
                     }
                 }
                 Message::Stop => self.begin_stop(),
+                #[cfg(test)]
+                Message::Panic => panic!("a test\nwants it"),
             }
         }
     }
