@@ -133,7 +133,8 @@ impl std::fmt::Debug for Who {
     }
 }
 
-fn network(from: Origin) -> Origin {
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 one.
+pub fn network(from: Origin) -> Origin {
     match from.map(|address| address.to_canonical()) {
         Some(IpAddr::V6(address)) => {
             let mask = !(u128::MAX >> 64);

@@ -37,7 +37,7 @@ pub(crate) mod tests;
 
 pub use entry::{NoEntry, Written, entry, with_entry};
 pub use gate::{Ask, Attempt, Gate, Judgement, Options, UserFile, Verdict};
-pub use guard::Origin;
+pub use guard::{Origin, network};
 pub use rights::{Need, Rights};
 pub use sasl::{Exchange, mechanism};
 pub use scram::Hash;

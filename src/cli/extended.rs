@@ -17,6 +17,8 @@ use crate::limits::DEADLINE_SECS;
 pub struct Extended {
     /// Over `-c`: answer and close (true) or stop accepting (false).
     pub maxconns_fast: bool,
+    /// Connections that one address may have, 0 any number.
+    pub maxconns_per_address: u32,
     /// Seconds after which a silent connection is closed, 0 never.
     pub idle_timeout_secs: u32,
     /// `request_timeout`
@@ -63,6 +65,7 @@ impl Default for Extended {
     fn default() -> Extended {
         Extended {
             maxconns_fast: true,
+            maxconns_per_address: 0,
             idle_timeout_secs: 0,
             request_timeout_secs: DEADLINE_SECS,
             upload_timeout_secs: DEADLINE_SECS,
@@ -171,6 +174,9 @@ impl Extended {
         match name {
             "maxconns_fast" => self.maxconns_fast = true,
             "no_maxconns_fast" => self.maxconns_fast = false,
+            "maxconns_per_address" => {
+                self.maxconns_per_address = u32::try_from(number).unwrap_or(u32::MAX);
+            }
             "idle_timeout" => self.idle_timeout_secs = secs(number),
             "request_timeout" => self.request_timeout_secs = secs(number),
             "upload_timeout" => self.upload_timeout_secs = secs(number),
@@ -248,6 +254,13 @@ mod tests {
         assert!(!check("no_maxconns_fast").maxconns_fast);
         assert!(check("no_maxconns_fast,maxconns_fast=0").maxconns_fast, "its value is ignored");
         assert!(!check("no_modern").maxconns_fast);
+        assert_eq!(check("").maxconns_per_address, 0);
+        assert_eq!(check("maxconns_per_address=100").maxconns_per_address, 100);
+        let bad = "could not parse argument to maxconns_per_address";
+        for list in ["maxconns_per_address=-1", "maxconns_per_address=1x", "maxconns_per_address="]
+        {
+            check_refused(list, bad, 1);
+        }
         assert!(check("debug_clock").debug_clock);
         assert_eq!(check("watcher_logbuf_size=8").watcher_logbuf_bytes, 8192);
         let largest = check("watcher_logbuf_size=4294967295");

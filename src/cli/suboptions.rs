@@ -112,6 +112,15 @@ const fn refused(name: &'static str, reason: &'static str) -> Suboption {
 const NO_EXTSTORE: &str = "This server has no external storage: items live in memory only.";
 const NO_PROXY: &str = "This server is not a proxy.";
 
+const MAXCONNS_PER_ADDRESS: Integer = Integer {
+    missing: "Missing maxconns_per_address argument",
+    bad: "could not parse argument to maxconns_per_address",
+    min: 0,
+    low: "could not parse argument to maxconns_per_address",
+    max: u32::MAX as i64,
+    high: "could not parse argument to maxconns_per_address",
+};
+
 const IDLE_TIMEOUT: Integer = Integer {
     missing: "Missing numeric argument for idle_timeout",
     bad: "",
@@ -222,6 +231,8 @@ pub const SUBOPTIONS: &[Suboption] = &[
         help: "tell clients above -c so and close (default)" },
     Suboption { name: "no_maxconns_fast", kind: Kind::Bare, state: State::Works,
         help: "let clients above -c wait" },
+    Suboption { name: "maxconns_per_address", kind: Kind::Integer(MAXCONNS_PER_ADDRESS),
+        state: State::Works, help: "connections that one address may have (default: 0, as many as -c)" },
     Suboption { name: "idle_timeout", kind: Kind::Integer(IDLE_TIMEOUT), state: State::Works,
         help: "seconds after which a silent connection is closed (default: 0, never)" },
     Suboption { name: "request_timeout", kind: deadline("Missing numeric argument for request_timeout",
@@ -380,6 +391,7 @@ mod tests {
             "debug_clock",
             "login_delay",
             "login_timeout",
+            "maxconns_per_address",
             "request_timeout",
             "sasl_mechs",
             "send_timeout",

@@ -395,6 +395,7 @@ fn session_options(
             session::Protocol::Binary => "binary",
         },
         maxconns_fast: given.extended.maxconns_fast,
+        maxconns_per_address: given.extended.maxconns_per_address,
         idle_timeout_secs: given.extended.idle_timeout_secs,
         debug_clock: given.extended.debug_clock,
         growth_factor: given.growth_factor,
@@ -463,6 +464,7 @@ fn server_options(
         connections_max: given.connections_max as usize,
         requests_per_turn: given.requests_per_event,
         maxconns_fast: given.extended.maxconns_fast,
+        maxconns_per_address: given.extended.maxconns_per_address,
         idle_timeout_secs: given.extended.idle_timeout_secs,
         deadlines: server::Deadlines {
             request_secs: given.extended.request_timeout_secs,

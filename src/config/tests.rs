@@ -52,7 +52,7 @@ fn defaults() {
 fn every_module_gets_its_share() {
     let config = check(
         "-m 8 -I 2m -f 1.5 -n 48 -M -C -L -t 2 -c 7 -R 3 -b 5 -A -F -X -W -D / -B ascii -vv -r \
-         -k -d -P /run/pid -o idle_timeout=9,no_maxconns_fast,debug_clock \
+         -k -d -P /run/pid -o idle_timeout=9,no_maxconns_fast,debug_clock,maxconns_per_address=6 \
          -o watcher_logbuf_size=8",
     );
     let store = config.store;
@@ -67,7 +67,7 @@ fn every_module_gets_its_share() {
     assert_eq!((session.growth_factor, session.chunk_size), (1.5, 48));
     assert_eq!((session.item_size_max, session.cas, session.evictions), (2 << 20, false, false));
     assert!(!session.maxconns_fast && session.debug_clock);
-    assert_eq!(session.idle_timeout_secs, 9);
+    assert_eq!((session.idle_timeout_secs, session.maxconns_per_address), (9, 6));
     assert_eq!(config.watch.backlog_bytes, 8192);
     let server = config.server;
     assert_eq!(server.protocol, session::Protocol::Ascii);
@@ -75,6 +75,7 @@ fn every_module_gets_its_share() {
     assert_eq!(check("-B binary").server.protocol, session::Protocol::Binary);
     assert_eq!((server.connections_max, server.requests_per_turn, server.backlog), (7, 3, 5));
     assert_eq!((server.idle_timeout_secs, server.maxconns_fast), (9, false));
+    assert_eq!(server.maxconns_per_address, 6);
     assert_eq!((server.pid_file, server.remove_pid_file), (Some("/run/pid".into()), true));
     assert_eq!(
         config.process,

@@ -24,6 +24,8 @@ counters! {
     TotalConnections,
     /// Connections refused at `-c`.
     RejectedConnections,
+    /// Connections refused at `-o maxconns_per_address`.
+    RejectedPerAddress,
     /// Keys looked up by get and gets, hit or miss.
     CmdGet,
     /// Store commands whose item got its memory.

@@ -1,13 +1,20 @@
 //! Accepts connections, hands them to workers, and answers signals.
 //!
-//! Two things can keep a client out. At `-c` it is told so and closed, or with
-//! `-o no_maxconns_fast` accepting is *suspended* until a connection closes. When the system has
-//! no descriptor or memory left, a client is shed with the help of a descriptor held in reserve,
-//! or else accepting is tried again a little later; either way nothing spins.
+//! Four things can keep a client out. At `-c` it is told so and closed, or with
+//! `-o no_maxconns_fast` accepting is *suspended* until a connection closes. An address that has as
+//! many connections as `-o maxconns_per_address` lets it have is told so, and so is everybody while
+//! memory is full. When the system has no descriptor or memory left, a client is shed with the help of
+//! a descriptor held in reserve, or else accepting is tried again a little later; either way nothing
+//! spins.
+//!
+//! A flood costs this thread some five system calls a client and nobody else anything: who is turned
+//! away never reaches a worker, nothing is logged of it, and after each batch the workers are woken and
+//! signals looked for.
 #![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::thread::JoinHandle;
@@ -17,6 +24,7 @@ use mio::{Events, Poll, Token, Waker};
 use nix::errno::Errno;
 use parking_lot::Mutex;
 
+use super::crowd::{Crowd, Crowded, Seat};
 use super::listener::Listener;
 use super::signals::Signals;
 use super::stream::Stream;
@@ -29,12 +37,6 @@ use crate::session::Shared;
 
 const WAKER: Token = Token(usize::MAX);
 const SIGNALS: Token = Token(usize::MAX - 1);
-
-/// What a client gets in place of a conversation when there is no room for it.
-const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
-
-/// The same while memory is full.
-const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 
 /// Least time between two log lines about the same trouble.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -56,6 +58,8 @@ pub(super) struct Acceptor {
     block: usize,
     connections_max: usize,
     maxconns_fast: bool,
+    /// None: an address may have any number of connections.
+    crowd: Option<Arc<Crowd>>,
     /// Given up to shed a client when there is no other descriptor.
     reserve: Option<File>,
     /// Since when accepting is suspended.
@@ -63,6 +67,37 @@ pub(super) struct Acceptor {
     /// Until when not to try, for want of descriptors or memory.
     retry_at: Option<Instant>,
     complained_at: Option<Instant>,
+}
+
+/// Why a client is turned away.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// There are as many connections as `-c` allows, or descriptors.
+    Full,
+    /// Memory is full.
+    Memory,
+    /// Its address has as many as it may.
+    Crowded,
+}
+
+impl Refusal {
+    /// What the client gets in place of a conversation; at `-c` in memcached's words. It is text also for
+    /// those who would speak packets or TLS, as memcached's is.
+    fn line(self) -> &'static [u8] {
+        match self {
+            Refusal::Full => b"ERROR Too many open connections\r\n",
+            Refusal::Memory => b"SERVER_ERROR out of memory\r\n",
+            Refusal::Crowded => b"ERROR Too many open connections from your address\r\n",
+        }
+    }
+
+    fn counter(self) -> Counter {
+        match self {
+            Refusal::Full => Counter::RejectedConnections,
+            Refusal::Memory => Counter::MemoryRefused,
+            Refusal::Crowded => Counter::RejectedPerAddress,
+        }
+    }
 }
 
 impl Acceptor {
@@ -121,6 +156,7 @@ impl Acceptor {
             block: options.threads,
             connections_max: options.connections_max,
             maxconns_fast: options.maxconns_fast,
+            crowd: Crowd::new(options.maxconns_per_address),
             reserve: open_reserve(),
             suspended_at: None,
             retry_at: None,
@@ -213,13 +249,7 @@ impl Acceptor {
             return self.suspend();
         }
         match self.listeners[index].0.accept() {
-            Ok(stream) if self.is_full() => {
-                self.reject(stream, TOO_MANY, Counter::RejectedConnections)
-            }
-            Ok(stream) if self.shared.memory.level() == Level::Full => {
-                self.reject(stream, NO_MEMORY, Counter::MemoryRefused);
-            }
-            Ok(stream) => self.admit(stream, self.listeners[index].0.terms()),
+            Ok((stream, from)) => self.receive(stream, from, self.listeners[index].0.terms()),
             Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
                 // The client is gone, or its network: accept(2) says to go on.
@@ -267,24 +297,44 @@ impl Acceptor {
         }
     }
 
+    /// Lets a client in or turns it away.
+    fn receive(&mut self, stream: Stream, from: Option<IpAddr>, terms: Terms) {
+        match self.seat(from) {
+            Ok(seat) => self.admit(stream, terms, seat),
+            Err(refusal) => self.reject(stream, refusal),
+        }
+    }
+
+    /// Whether a client from there may come in. This one function decides it; its seat, if it needs one.
+    fn seat(&self, from: Option<IpAddr>) -> Result<Option<Seat>, Refusal> {
+        if self.is_full() {
+            return Err(Refusal::Full);
+        }
+        if self.shared.memory.level() == Level::Full {
+            return Err(Refusal::Memory);
+        }
+        let Some(crowd) = &self.crowd else { return Ok(None) };
+        crowd.enter(from).map_err(|Crowded| Refusal::Crowded)
+    }
+
     /// Hands a client to the worker with the fewest connections.
-    fn admit(&mut self, stream: Stream, terms: Terms) {
+    fn admit(&mut self, stream: Stream, terms: Terms, seat: Option<Seat>) {
         let count = self.workers.len();
         let from_last = (1..=count).map(|step| (self.last + step) % count);
         self.last =
             from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
         self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
         self.counters().bump(Counter::TotalConnections);
-        self.workers[self.last].hand_over(stream, terms);
+        self.workers[self.last].hand_over(stream, terms, seat);
     }
 
-    /// Tells a client that there is no room and closes.
-    fn reject(&self, mut stream: Stream, why: &[u8], counter: Counter) {
-        self.counters().bump(counter);
+    /// Tells a client why there is no room for it and closes.
+    fn reject(&self, mut stream: Stream, refusal: Refusal) {
+        self.counters().bump(refusal.counter());
         // What it has sent already is read, since unread input turns the close into a reset.
-        let _ = stream.write(why);
+        let _ = stream.write(refusal.line());
         let _ = stream.shutdown_write();
-        let _ = stream.read(&mut [0; 1024]);
+        let _ = stream.read(&mut [0; 4096]);
     }
 
     /// Rejects a client for which there is no descriptor but the one in reserve.
@@ -293,8 +343,8 @@ impl Acceptor {
             return self.retry_later(err);
         }
         match self.listeners[index].0.accept() {
-            Ok(stream) => {
-                self.reject(stream, TOO_MANY, Counter::RejectedConnections);
+            Ok((stream, _)) => {
+                self.reject(stream, Refusal::Full);
                 self.complain("turning clients away", err);
             }
             Err(again) if again.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,

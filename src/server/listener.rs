@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -44,12 +44,16 @@ pub(super) struct SocketFile {
 }
 
 impl Listener {
-    /// Takes the next connection that waits.
-    pub(super) fn accept(&self) -> io::Result<Stream> {
+    /// Takes the next connection that waits, with the address that it comes from if it has one.
+    pub(super) fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
-            Listener::Tcp(listener, ..) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Listener::Tcp(listener, ..) => {
+                let (stream, from) = listener.accept()?;
+                Ok((Stream::Tcp(stream), Some(from.ip())))
+            }
             Listener::Unix(listener, ..) => {
-                listener.accept().map(|(stream, _)| Stream::Unix(stream))
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), None))
             }
             #[cfg(test)]
             Listener::Faulty(faults, listener) => match faults.borrow_mut().pop() {

@@ -8,6 +8,7 @@ use crossbeam::channel::{self, Receiver, Sender};
 use mio::{Registry, Token, Waker};
 
 use super::Terms;
+use super::crowd::Seat;
 use super::gather::Gather;
 use super::login::Ticket;
 use super::stream::Stream;
@@ -16,8 +17,8 @@ use crate::watch::Wake;
 
 /// One thing that a worker is told.
 pub(super) enum Message {
-    /// A client to be served.
-    Stream(Stream, Terms),
+    /// A client to be served, with its seat if such are counted.
+    Stream(Stream, Terms, Option<Seat>),
     /// The connection in this place of the slab, if it still is one that watches, has lines waiting.
     News(usize),
     /// Say which connections are its own.

@@ -21,6 +21,7 @@ mod addresses;
 mod announce;
 mod buffers;
 mod conn;
+mod crowd;
 mod gather;
 mod go;
 mod handshakes;
@@ -83,6 +84,8 @@ pub struct Options {
     pub requests_per_turn: u32,
     /// At `-c`: true answers and closes, false stops accepting until a connection closes.
     pub maxconns_fast: bool,
+    /// `-o maxconns_per_address`: connections that one address may have; 0 for any number.
+    pub maxconns_per_address: u32,
     /// `-o idle_timeout`: seconds after which a silent TCP connection is closed; 0 for never.
     pub idle_timeout_secs: u32,
     /// Until when what has begun must be done.

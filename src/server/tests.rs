@@ -37,6 +37,7 @@ pub(super) fn options() -> Options {
         connections_max: 1024,
         requests_per_turn: 20,
         maxconns_fast: true,
+        maxconns_per_address: 0,
         idle_timeout_secs: 0,
         deadlines: Deadlines::default(),
         port_file: None,

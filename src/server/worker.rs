@@ -23,6 +23,7 @@ use slab::Slab;
 
 use super::buffers::Pool;
 use super::conn::Conn;
+use super::crowd::Seat;
 use super::gather::Gather;
 use super::go::{Context, End, Go};
 use super::handshakes::{self, Handshakes};
@@ -80,6 +81,8 @@ struct Worker {
     by_descriptor: BTreeMap<RawFd, usize>,
     udp: Vec<Udp>,
     peers: Peers,
+    /// Of its connections, by their places; empty unless `-o maxconns_per_address` is given.
+    seats: HashMap<usize, Seat>,
     /// Lists of connections that it has to add its own to.
     gathers: VecDeque<Arc<Gather>>,
     /// Lists that its connections wait for, by their places.
@@ -117,10 +120,10 @@ impl Handle {
     }
 
     /// Gives a connection to the worker, which sees it after the next [`Handle::wake`].
-    pub(super) fn hand_over(&mut self, stream: Stream, terms: Terms) {
+    pub(super) fn hand_over(&mut self, stream: Stream, terms: Terms, seat: Option<Seat>) {
         self.unseen = true;
         self.load.fetch_add(1, Relaxed);
-        self.mailbox.leave(Message::Stream(stream, terms));
+        self.mailbox.leave(Message::Stream(stream, terms, seat));
     }
 
     /// Makes the worker look at what was handed over, if there is anything.
@@ -177,6 +180,7 @@ pub(super) fn start(
         by_descriptor: BTreeMap::new(),
         udp,
         peers: Peers::default(),
+        seats: HashMap::new(),
         gathers: VecDeque::new(),
         asked: HashMap::new(),
         tickets: Tickets::default(),
@@ -276,7 +280,7 @@ impl Worker {
     fn receive(&mut self) {
         while let Ok(message) = self.incoming.try_recv() {
             match message {
-                Message::Stream(stream, terms) => self.open(stream, terms),
+                Message::Stream(stream, terms, seat) => self.open(stream, terms, seat),
                 Message::News(index) => {
                     // Another client may have got the place meanwhile.
                     if let Some(conn) = self.conns.get_mut(index) {
@@ -323,7 +327,7 @@ impl Worker {
         }
     }
 
-    fn open(&mut self, stream: Stream, terms: Terms) {
+    fn open(&mut self, stream: Stream, terms: Terms, seat: Option<Seat>) {
         let entry = self.conns.vacant_entry();
         let index = entry.key();
         let session = match self.shared.options.login {
@@ -334,6 +338,7 @@ impl Worker {
         conn.note_wait(self.now.secs, &self.deadlines);
         self.awaited += usize::from(conn.is_awaited());
         self.by_descriptor.insert(conn.stream().as_raw_fd(), index);
+        self.seats.extend(seat.map(|seat| (index, seat)));
         let registered = conn.register(self.poll.registry(), Token(index));
         self.peers.opened(index, conn.stream(), self.shared.store.hub());
         if log::log_enabled!(log::Level::Trace) {
@@ -545,6 +550,7 @@ impl Worker {
         log::trace!("worker {}: connection {index} closed: {end}", self.index);
         // The descriptor is free before its place is given to another client.
         drop(conn);
+        self.seats.remove(&index);
         self.load.fetch_sub(1, Relaxed);
         self.shared.metrics.curr_connections.fetch_sub(1, SeqCst);
         self.control.connection_closed();

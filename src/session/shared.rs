@@ -104,6 +104,8 @@ pub struct Options {
     pub binding_protocol: &'static str,
     /// `-o no_maxconns_fast` is false.
     pub maxconns_fast: bool,
+    /// `-o maxconns_per_address`, 0: off.
+    pub maxconns_per_address: u32,
     /// `-o idle_timeout`, 0: off.
     pub idle_timeout_secs: u32,
     /// `-o debug_clock`: the command `debugtime` works.

@@ -50,6 +50,16 @@ impl Client {
         Ok(Client { socket, pending: Vec::new(), is_unix: false, is_closed: false, tls: None })
     }
 
+    /// A TCP connection to `port` from an address of the loopback of its own.
+    pub fn try_tcp_from(host: u8, port: u16) -> std::io::Result<Client> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, host], 0)).into())?;
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        socket.set_linger(Some(Duration::ZERO))?;
+        Ok(Client { socket, pending: Vec::new(), is_unix: false, is_closed: false, tls: None })
+    }
+
     /// A TCP connection with a receive buffer of a few kB, for clients that do not read.
     #[track_caller]
     pub fn tcp_narrow(port: u16) -> Client {

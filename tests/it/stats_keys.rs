@@ -65,7 +65,7 @@ pub fn assert_documented(client: &mut Client, hidden: &[&str]) {
         let keys: Vec<&str> = shown.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, rows.iter().map(|(key, _)| *key).collect::<Vec<_>>(), "{heading}");
         for ((key, value), (_, state)) in shown.iter().zip(rows) {
-            let states = ["same", "ours", "zero", "recorded", "with -Z"];
+            let states = ["same", "ours", "zero", "recorded", "with -Z", "own"];
             assert!(states.contains(&state), "{key}: {state}");
             if state == "zero" {
                 let nothing = ["0", "none", "no", "(null)"];
@@ -79,6 +79,14 @@ pub fn assert_documented(client: &mut Client, hidden: &[&str]) {
 fn the_document_and_the_server_agree() {
     let _turn = together();
     let server = Server::start(&ARGS);
+    assert_documented(&mut with_an_item(&server), &["left out", "with -Z", "own"]);
+}
+
+/// Keys that memcached does not have are shown with the option that they belong to only.
+#[test]
+fn own_keys_go_with_their_options() {
+    let _turn = together();
+    let server = Server::start(&["-t", "2", "-o", "idle_timeout=3600,maxconns_per_address=9"]);
     assert_documented(&mut with_an_item(&server), &["left out", "with -Z"]);
 }
 

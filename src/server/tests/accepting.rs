@@ -36,6 +36,57 @@ fn accepting_is_suspended_without_maxconns_fast() {
     assert_eq!(server.total(Counter::RejectedConnections), 0);
 }
 
+/// Waits until nobody is connected, then lets `end` do with a client as it likes, as often as the address has
+/// connections and once more.
+#[track_caller]
+fn check_seats(server: &Server, end: impl Fn(TcpStream)) {
+    for _ in 0..3 {
+        server.until_open(0);
+        let mut clients = [server.connect(), server.connect()];
+        clients.iter_mut().for_each(|client| check(client, b"get a\r\n", b"END\r\n"));
+        let mut third = server.connect();
+        expect(&mut third, b"ERROR Too many open connections from your address\r\n");
+        expect_end(&mut third);
+        clients.into_iter().for_each(&end);
+    }
+}
+
+/// A seat is given back once, however a connection ends.
+#[test]
+fn an_address_has_so_many_connections_at_a_time() {
+    let listen = vec![Listen { host: "127.0.0.1".to_owned(), ..Listen::default() }];
+    for maxconns_fast in [true, false] {
+        let options = Options {
+            listen: listen.clone(),
+            maxconns_per_address: 2,
+            maxconns_fast,
+            idle_timeout_secs: 3600,
+            ..options()
+        };
+        let server = Server::start(&options);
+        check_seats(&server, drop);
+        check_seats(&server, |client| {
+            let reset = socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO));
+            reset.expect("closing resets it");
+        });
+        check_seats(&server, |mut client| {
+            client.write_all(b"quit\r\n").expect("sent");
+            expect_end(&mut client);
+        });
+        check_seats(&server, |mut client| {
+            client.shutdown(Shutdown::Write).expect("half closed");
+            expect_end(&mut client);
+        });
+        check_seats(&server, |mut client| {
+            server.shared.clock.shift(3602);
+            expect_end(&mut client);
+        });
+        assert_eq!(server.total(Counter::RejectedPerAddress), 5 * 3);
+        assert_eq!(server.total(Counter::RejectedConnections), 0);
+        server.stop();
+    }
+}
+
 /// Bad inputs, item 20: accept fails many times in a row, with each error that it can fail with, and
 /// the client that waits is served all the same.
 #[test]

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::memory::{Level, Part, free_bytes};
 use crate::metrics::Counter;
 use crate::server::conn::Conn;
+use crate::server::crowd::SEAT_BYTES;
 use crate::server::go::End;
 
 /// What a connection takes beside its [`Conn`]: its place among the descriptors, and what the event loop
@@ -59,7 +60,8 @@ impl Worker {
         let (input, output) = self.pool.held_bytes();
         let now = Common {
             connections: self.conns.capacity() * size_of::<Conn>()
-                + self.conns.len() * BESIDE_CONN_BYTES,
+                + self.conns.len() * BESIDE_CONN_BYTES
+                + self.seats.capacity() * SEAT_BYTES,
             input,
             output,
             tls: self.handshakes.held_bytes(),

@@ -75,6 +75,9 @@ fn connections(into: &mut dyn Sink, turn: &Turn<'_>) {
     if options.maxconns_fast {
         into.add("rejected_connections", &metrics.total(Counter::RejectedConnections));
     }
+    if options.maxconns_per_address > 0 {
+        into.add("rejected_per_address", &metrics.total(Counter::RejectedPerAddress));
+    }
     let (held, free) = metrics.read_buffers();
     let buffer_bytes = READ_BUF_BYTES as u64;
     add_all(

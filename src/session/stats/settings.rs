@@ -55,6 +55,9 @@ fn connections(into: &mut dyn Sink, options: &Options) {
     into.add("auth_enabled_ascii", &options.auth_file.as_deref().unwrap_or("no"));
     into.add("item_size_max", &options.item_size_max);
     into.add("maxconns_fast", &yes_no(options.maxconns_fast));
+    if options.maxconns_per_address > 0 {
+        into.add("maxconns_per_address", &options.maxconns_per_address);
+    }
 }
 
 fn slabs(into: &mut dyn Sink, tunables: &Tunables, turn: &Turn<'_>) {
