@@ -102,6 +102,10 @@ pub const LINGER_SECS: u32 = 2;
 /// (memcached waits as long).
 pub const ACCEPT_RETRY_MILLIS: u64 = 10;
 
+/// Failures of accept in a row that are taken for clients that have gone, before it pauses as for want of
+/// descriptors: a filter of system calls that refuses it says the same each time.
+pub const ACCEPT_FAILURES_MAX: usize = 2 * ACCEPT_BATCH;
+
 /// Slices of a dump (`lru_crawler metadump`, `stats cachedump`) in one go of a connection; each locks
 /// one shard at a time for some 20 to 50 µs, and the worker looks at the others before the next go.
 pub const DUMP_SLICES_PER_GO: usize = 1;

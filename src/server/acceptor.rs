@@ -30,7 +30,7 @@ use super::signals::Signals;
 use super::stream::Stream;
 use super::{Control, Options, StartError, Terms, login, os_text, udp, worker};
 use crate::auth::Gate;
-use crate::limits::{ACCEPT_BATCH, ACCEPT_RETRY_MILLIS};
+use crate::limits::{ACCEPT_BATCH, ACCEPT_FAILURES_MAX, ACCEPT_RETRY_MILLIS};
 use crate::memory::Level;
 use crate::metrics::{Counter, Counters};
 use crate::session::Shared;
@@ -67,6 +67,8 @@ pub(super) struct Acceptor {
     /// Until when not to try, for want of descriptors or memory.
     retry_at: Option<Instant>,
     complained_at: Option<Instant>,
+    /// Times in a row that accept has failed as it does when a client has gone.
+    failures: usize,
 }
 
 /// Why a client is turned away.
@@ -161,6 +163,7 @@ impl Acceptor {
             suspended_at: None,
             retry_at: None,
             complained_at: None,
+            failures: 0,
         })
     }
 
@@ -234,6 +237,10 @@ impl Acceptor {
 
     /// Accepts a batch from each listener that has connections waiting.
     fn accept(&mut self) {
+        if self.suspended_at.is_none() && self.reserve.is_none() {
+            // It could not be had back when it was given up; it goes before clients.
+            self.reserve = open_reserve();
+        }
         for index in 0..self.listeners.len() {
             let mut left = ACCEPT_BATCH;
             while left > 0 && self.listeners[index].1 && self.suspended_at.is_none() {
@@ -250,7 +257,10 @@ impl Acceptor {
         }
         match self.listeners[index].0.accept() {
             Ok((stream, from)) => self.receive(stream, from, self.listeners[index].0.terms()),
-            Err(err) if err.kind() == ErrorKind::WouldBlock => self.listeners[index].1 = false,
+            Err(err) if err.kind() == ErrorKind::WouldBlock => {
+                self.failures = 0;
+                self.listeners[index].1 = false;
+            }
             Err(err) => match err.raw_os_error().map(Errno::from_raw) {
                 // The client is gone, or its network: accept(2) says to go on.
                 Some(
@@ -265,7 +275,7 @@ impl Acceptor {
                     | Errno::EHOSTDOWN
                     | Errno::EHOSTUNREACH
                     | Errno::EOPNOTSUPP,
-                ) => log::debug!("not accepted: {}", os_text(&err)),
+                ) => self.pass_over(&err),
                 Some(Errno::EMFILE) if self.maxconns_fast => self.shed(index, &err),
                 _ => self.retry_later(&err),
             },
@@ -299,6 +309,7 @@ impl Acceptor {
 
     /// Lets a client in or turns it away.
     fn receive(&mut self, stream: Stream, from: Option<IpAddr>, terms: Terms) {
+        self.failures = 0;
         match self.seat(from) {
             Ok(seat) => self.admit(stream, terms, seat),
             Err(refusal) => self.reject(stream, refusal),
@@ -351,6 +362,16 @@ impl Acceptor {
             Err(again) => self.retry_later(&again),
         }
         self.reserve = open_reserve();
+    }
+
+    /// Goes on without a client that has gone, unless that is all that accept ever says.
+    fn pass_over(&mut self, err: &io::Error) {
+        log::debug!("not accepted: {}", os_text(err));
+        self.failures += 1;
+        if self.failures >= ACCEPT_FAILURES_MAX {
+            self.failures = 0;
+            self.retry_later(err);
+        }
     }
 
     /// Suspends accepting for a moment.

@@ -1,6 +1,7 @@
 //! Who is let in, who is turned away, and what becomes of it when accept fails.
 
 use super::*;
+use crate::limits::ACCEPT_FAILURES_MAX;
 
 #[test]
 fn too_many_connections_are_told_so() {
@@ -87,17 +88,47 @@ fn an_address_has_so_many_connections_at_a_time() {
     }
 }
 
+/// One `EMFILE`: the client is told so with the help of the reserve, which is there again for the next.
+#[test]
+fn clients_are_shed_one_by_one() {
+    let options = options();
+    let mut listeners = listener::bind(&options).expect("bound");
+    let shed = vec![Errno::EMFILE; 1];
+    listeners[0] = Listener::Faulty(shed.into(), Box::new(listeners.remove(0)));
+    let server = Server::start_on(&options, listeners);
+    let mut client = server.connect();
+    expect(&mut client, b"ERROR Too many open connections\r\n");
+    expect_end(&mut client);
+    check(&mut server.connect(), b"get a\r\n", b"END\r\n");
+    assert_eq!(server.total(Counter::RejectedConnections), 1);
+    assert_eq!(server.total(Counter::ListenDisabledNum), 0);
+}
+
+/// `EMFILE` also with the reserve given up: accepting waits, and the client is served in the end.
+#[test]
+fn the_reserve_does_not_help() {
+    let options = options();
+    let mut listeners = listener::bind(&options).expect("bound");
+    let faults = vec![Errno::EMFILE; 2 * 10];
+    listeners[0] = Listener::Faulty(faults.into(), Box::new(listeners.remove(0)));
+    let server = Server::start_on(&options, listeners);
+    check(&mut server.connect(), b"get a\r\n", b"END\r\n");
+    assert_eq!(server.total(Counter::ListenDisabledNum), 10);
+    assert_eq!(server.total(Counter::RejectedConnections), 0);
+}
+
 /// Bad inputs, item 20: accept fails many times in a row, with each error that it can fail with, and
 /// the client that waits is served all the same.
 #[test]
 fn accept_errors_in_a_row_item_20() {
-    use Errno::{EBADMSG, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPROTO};
+    use Errno::{EBADMSG, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EPROTO};
 
     for maxconns_fast in [true, false] {
         let options = Options { maxconns_fast, ..options() };
         let mut listeners = listener::bind(&options).expect("bound");
         let waits = [ENFILE, ENOBUFS, ENOMEM, EBADMSG];
-        let goes_on = [ECONNABORTED, EINTR, EPROTO].repeat(100);
+        // Which is twice as often as accept is tried again at once.
+        let goes_on = [ECONNABORTED, EINTR, EPERM, EPROTO].repeat(ACCEPT_FAILURES_MAX / 4 * 2);
         let mut faults = [waits.repeat(3), goes_on].concat();
         // With maxconns_fast this one turns a client away instead of waiting.
         faults.extend((!maxconns_fast).then_some(EMFILE));
@@ -105,7 +136,7 @@ fn accept_errors_in_a_row_item_20() {
         let server = Server::start_on(&options, listeners);
         check(&mut server.connect(), b"get a\r\n", b"END\r\n");
         let suspended = server.total(Counter::ListenDisabledNum);
-        assert_eq!(suspended, 12 + u64::from(!maxconns_fast), "waits once for each of those");
+        assert_eq!(suspended, 12 + 2 + u64::from(!maxconns_fast), "waits once for each of those");
         assert!(server.total(Counter::TimeInListenDisabledUs) >= 12 * 1000);
         server.stop();
     }
