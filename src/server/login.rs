@@ -193,7 +193,7 @@ impl Desk {
     /// Breaks the thread.
     #[cfg(test)]
     pub(super) fn panic(&self) {
-        let _gone = self.0.send(Job::Panic);
+        let _gone = self.jobs.send(Job::Panic);
     }
 
     /// Has the file read again.

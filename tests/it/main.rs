@@ -42,6 +42,8 @@ mod locks;
 
 mod faults;
 
+mod floods;
+
 mod control;
 
 mod dump;
