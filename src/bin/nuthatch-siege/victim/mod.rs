@@ -1,0 +1,211 @@
+//! A well-behaved client: it stores, asks, waits for each answer, and checks every value.
+//!
+//! Requests are due at fixed times. The latency of one that could not be sent in time, since the
+//! answer to the one before it was late, counts from when it was due: else a server that stands
+//! still for a second would have one slow answer only.
+#![forbid(unsafe_code)]
+
+pub mod client;
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::latency::Histogram;
+use crate::running::Running;
+use crate::target::Target;
+use crate::victim::client::{Answer, Client};
+
+/// What the keys of well-behaved clients begin with.
+pub const KEY_PREFIX: &str = "victim:";
+
+/// What became of a victim's requests.
+#[derive(Clone, Debug)]
+pub struct Experience {
+    /// Latencies of all requests that were answered, in nanoseconds.
+    pub latency: Histogram,
+    /// Stores and gets.
+    pub requests: u64,
+    /// Gets that found the key.
+    pub hits: u64,
+    /// Stores that were refused for want of memory.
+    pub refused: u64,
+    /// Requests whose answer never came: the connection ended, or stood still for
+    /// [`client::PATIENCE`].
+    pub lost: u64,
+    /// Answers that were wrong.
+    pub wrong: u64,
+    /// What the first wrong or lost one was.
+    pub first_fault: Option<String>,
+}
+
+impl Experience {
+    fn new() -> Experience {
+        Experience {
+            latency: Histogram::new(),
+            requests: 0,
+            hits: 0,
+            refused: 0,
+            lost: 0,
+            wrong: 0,
+            first_fault: None,
+        }
+    }
+
+    fn fault(&mut self, what: String) {
+        self.first_fault.get_or_insert(what);
+    }
+}
+
+/// A client with keys of its own.
+#[derive(Debug)]
+pub struct Victim {
+    name: String,
+    client: Option<Client>,
+    /// Of each key the version that was stored last, and whether that is sure.
+    versions: Vec<Version>,
+    /// Requests so far.
+    turn: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Version {
+    /// The one that was stored last; 0 for none.
+    last: u64,
+    /// The least that may be there: below `last` after a store whose answer was lost.
+    least: u64,
+}
+
+impl Victim {
+    /// The victim of this name, which is part of its keys.
+    pub fn new(name: &str) -> Victim {
+        let versions = vec![Version::default(); KEYS];
+        Victim { name: name.to_owned(), client: None, versions, turn: 0 }
+    }
+
+    /// Asks `target` once every [`PERIOD`] until told to stop.
+    pub fn run(&mut self, target: &Target, running: &Running) -> Experience {
+        let mut experience = Experience::new();
+        let mut due = clock::now();
+        while running.goes_on() {
+            let now = clock::now();
+            if let Some(early) = due.checked_duration_since(now).filter(|early| !early.is_zero()) {
+                if !running.pause(early) {
+                    break;
+                }
+                due = clock::now();
+            }
+            if self.request(target, &mut experience) {
+                let taken = clock::now().saturating_duration_since(due);
+                experience.latency.record(taken.as_nanos() as u64);
+            }
+            due += PERIOD;
+        }
+        experience
+    }
+
+    /// One request; whether it was answered.
+    fn request(&mut self, target: &Target, experience: &mut Experience) -> bool {
+        if self.client.is_none() {
+            match Client::connect(target) {
+                Ok(client) => self.client = Some(client),
+                Err(error) => {
+                    experience.lost += 1;
+                    experience.fault(format!("no connection: {error}"));
+                    return false;
+                }
+            }
+        }
+        let Some(client) = &mut self.client else { return false };
+        self.turn += 1;
+        experience.requests += 1;
+        let index = (self.turn / 2) as usize % KEYS;
+        let key = format!("{KEY_PREFIX}{}:{index}", self.name);
+        let version = &mut self.versions[index];
+        let result = if self.turn.is_multiple_of(2) {
+            store(client, &key, version, experience)
+        } else {
+            fetch(client, &key, version, experience)
+        };
+        if let Err(error) = &result {
+            experience.lost += 1;
+            experience.fault(format!("{key}: {error}"));
+            self.client = None;
+        }
+        result.is_ok()
+    }
+}
+
+fn store(
+    client: &mut Client,
+    key: &str,
+    version: &mut Version,
+    experience: &mut Experience,
+) -> std::io::Result<()> {
+    version.last += 1;
+    match client.set(key, &value(key, version.last))? {
+        Answer::Stored => version.least = version.last,
+        // A refused store takes the old value away.
+        Answer::Refused => {
+            experience.refused += 1;
+            version.least = version.last + 1;
+        }
+        other => {
+            experience.wrong += 1;
+            experience.fault(format!("{key}: a store was answered by {other:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn fetch(
+    client: &mut Client,
+    key: &str,
+    version: &mut Version,
+    experience: &mut Experience,
+) -> std::io::Result<()> {
+    match client.get(key)? {
+        Answer::Missed => {}
+        Answer::Value(found) => {
+            experience.hits += 1;
+            let is_right = (version.least..=version.last).any(|v| found == value(key, v));
+            if !is_right {
+                experience.wrong += 1;
+                let shown = String::from_utf8_lossy(&found[..found.len().min(60)]).into_owned();
+                experience.fault(format!("{key}: version {} was {shown:?}", version.last));
+            }
+        }
+        other => {
+            experience.wrong += 1;
+            experience.fault(format!("{key}: a get was answered by {other:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What is stored under `key` as its version so and so: both, again and again.
+fn value(key: &str, version: u64) -> Vec<u8> {
+    let part = format!("{key}={version};");
+    part.repeat(VALUE_LEN_BYTES.div_ceil(part.len())).into_bytes()
+}
+
+/// Keys of a victim.
+const KEYS: usize = 500;
+
+/// Least length of a value.
+const VALUE_LEN_BYTES: usize = 200;
+
+/// Time from one request to the next: 4,000 a second, which leaves the hostile ones room on the
+/// core that they share with the victim.
+const PERIOD: Duration = Duration::from_micros(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_differ_by_key_and_version() {
+        assert_ne!(value("a", 1), value("a", 2));
+        assert_ne!(value("a", 1), value("b", 1));
+        assert!(value("victim:x:1", 1).len() >= VALUE_LEN_BYTES);
+    }
+}
