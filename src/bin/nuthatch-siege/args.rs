@@ -8,6 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::patterns::{self, Pattern};
+use crate::probe::LatencyClock;
 use crate::soak;
 
 /// What is to be done.
@@ -38,6 +39,8 @@ pub struct Plan {
     pub time: Duration,
     /// What the patterns' random numbers begin with.
     pub seed: u64,
+    /// By which clock latencies are judged.
+    pub clock: LatencyClock,
     /// Whether the last word is a table in Markdown.
     pub is_markdown: bool,
 }
@@ -86,6 +89,10 @@ fn probe() -> Command {
                 .value_parser(number(1, 600)),
             option("seed", "N", "What random numbers begin with [1]")
                 .value_parser(value_parser!(u64)),
+            Arg::new("server-time")
+                .long("server-time")
+                .action(ArgAction::SetTrue)
+                .help("Judge latencies by the server's processor time, on a machine that is busy"),
             Arg::new("markdown")
                 .long("markdown")
                 .action(ArgAction::SetTrue)
@@ -115,6 +122,10 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
         alone: Duration::from_secs(number("alone", 2)),
         time: Duration::from_secs(number("seconds", 5)),
         seed: number("seed", 1),
+        clock: match matches.get_flag("server-time") {
+            true => LatencyClock::Server,
+            false => LatencyClock::Wall,
+        },
         is_markdown: matches.get_flag("markdown"),
     })
 }

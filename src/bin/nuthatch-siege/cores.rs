@@ -1,8 +1,9 @@
 //! Which core runs what, and what runs first.
 //!
-//! The server has the first core that this process may use, and the tool the second. On the second
-//! the victim's thread runs before the hostile ones, by real-time priority where that is allowed:
-//! so what it waits for is the server, not its core. The pattern `burn` shows what is left of that.
+//! The server has the first core that this process may use, and the tool the second. On the first
+//! the server runs before other programs (nice -15), and on the second the victim's thread before
+//! the hostile ones, by real-time priority, both where that is allowed: so what the victim waits for
+//! is the server and no core. The patterns `idle` and `burn` show what is left of that.
 #![forbid(unsafe_code)]
 
 use std::process::{Command, Stdio};
@@ -33,6 +34,17 @@ pub fn bind_thread(core: usize) {
     let mut set = CpuSet::new();
     // Without it the figures are noisier, which the control patterns show.
     let _ = set.set(core).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set));
+}
+
+/// Lets process `pid`, with the threads that it has, run before what else is on this machine, as far
+/// as this process may. Not by real-time priority: a server that is kept busy would be throttled.
+pub fn raise(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads
+        .into_iter()
+        .flatten()
+        .flatten()
+        .all(|thread| run("renice", &["-n", "-15", "-p", &thread.file_name().to_string_lossy()]))
 }
 
 /// Lets the calling thread run before all others on its core. Whether it may.

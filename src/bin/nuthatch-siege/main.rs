@@ -4,7 +4,8 @@
 //! ```text
 //! args → probe → server, victim → report
 //!        soak  → server, victims
-//!                 patterns → socket → tally      cores, memory, random, latency, clock
+//!                 patterns → crowd → socket → tally
+//!                                             cores, memory, random, latency, running, clock
 //! ```
 //!
 //! `probe` holds one pattern at a time against a fresh server, beside one well-behaved client;
@@ -35,6 +36,8 @@ mod target;
 mod running;
 
 mod tally;
+
+mod crowd;
 
 mod socket;
 

@@ -4,9 +4,9 @@
 
 use std::io::{self, Write};
 
+use crate::latency::Histogram;
 use crate::patterns::Pattern;
-use crate::probe::Outcome;
-use crate::victim::Experience;
+use crate::probe::{LatencyClock, Outcome};
 
 /// Names all patterns; always kept.
 ///
@@ -27,16 +27,16 @@ pub fn list(families: &[&[Pattern]]) -> io::Result<bool> {
 /// # Errors
 ///
 /// Standard output is closed.
-pub fn tell(outcome: &Outcome) -> io::Result<()> {
+pub fn tell(outcome: &Outcome, clock: LatencyClock) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let misses = outcome.misses();
+    let misses = outcome.misses(clock);
     let verdict = if misses.is_empty() { "kept".to_owned() } else { misses.join(", ") };
     writeln!(out, "{}: {verdict}", outcome.name)?;
     writeln!(out, "  {:?}", outcome.tally)?;
     for (when, of) in [("alone", &outcome.alone), ("beside", &outcome.beside)] {
         writeln!(
             out,
-            "  {when}: {} requests, {} hits, {} refused, {} lost, {} wrong, p50 {}, p99 {}, max {} ms{}",
+            "  {when}: {} requests, {} hits, {} refused, {} lost, {} wrong, p50 {}, p99 {}, max {} ms, of the server's time p99 {}, max {} ms{}",
             of.requests,
             of.hits,
             of.refused,
@@ -45,6 +45,8 @@ pub fn tell(outcome: &Outcome) -> io::Result<()> {
             millis(of.latency.percentile_ns(50.0)),
             millis(of.latency.percentile_ns(99.0)),
             millis(of.latency.max_ns()),
+            millis(of.busy.percentile_ns(99.0)),
+            millis(of.busy.max_ns()),
             of.first_fault.as_ref().map(|fault| format!(" ({fault})")).unwrap_or_default(),
         )?;
     }
@@ -56,27 +58,14 @@ pub fn tell(outcome: &Outcome) -> io::Result<()> {
 /// # Errors
 ///
 /// Standard output is closed.
-pub fn table(outcomes: &[Outcome], is_markdown: bool) -> io::Result<()> {
-    let head = [
-        "pattern",
-        "RSS before",
-        "most",
-        "after",
-        "p99 alone",
-        "beside",
-        "max alone",
-        "beside",
-        "lost",
-        "wrong",
-        "missed",
-    ];
-    let mut rows = vec![head.map(str::to_owned)];
+pub fn table(outcomes: &[Outcome], clock: LatencyClock, is_markdown: bool) -> io::Result<()> {
+    let mut rows = vec![COLUMNS.map(str::to_owned)];
     if is_markdown {
         rows.push(std::array::from_fn(|column| {
             if column == 0 { "---" } else { "---:" }.to_owned()
         }));
     }
-    rows.extend(outcomes.iter().map(cells));
+    rows.extend(outcomes.iter().map(|outcome| cells(outcome, clock)));
     let mut out = io::stdout().lock();
     if let Some(outcome) = outcomes.first() {
         let bar = mib(outcome.memory_max_bytes);
@@ -86,9 +75,9 @@ pub fn table(outcomes: &[Outcome], is_markdown: bool) -> io::Result<()> {
         if is_markdown {
             writeln!(out, "| {} |", row.join(" | "))?;
         } else {
-            write!(out, "{:24}", row[0])?;
+            write!(out, "{:22}", row[0])?;
             for cell in &row[1..] {
-                write!(out, " {cell:>10}")?;
+                write!(out, " {cell:>9}")?;
             }
             writeln!(out)?;
         }
@@ -96,21 +85,40 @@ pub fn table(outcomes: &[Outcome], is_markdown: bool) -> io::Result<()> {
     out.flush()
 }
 
-fn cells(outcome: &Outcome) -> [String; 11] {
-    let p99 = |of: &Experience| millis(of.latency.percentile_ns(99.0));
+/// Of the table. "busy" is the server's processor time.
+const COLUMNS: [&str; 13] = [
+    "pattern",
+    "RSS most",
+    "after",
+    "p99 alone",
+    "beside",
+    "busy",
+    "beside",
+    "max alone",
+    "beside",
+    "busy",
+    "lost",
+    "wrong",
+    "missed",
+];
+
+fn cells(outcome: &Outcome, clock: LatencyClock) -> [String; 13] {
+    let p99 = |of: &Histogram| millis(of.percentile_ns(99.0));
     let (alone, beside) = (&outcome.alone, &outcome.beside);
     [
         outcome.name.to_owned(),
-        mib(outcome.before.now_bytes),
         mib(outcome.after.most_bytes),
         mib(outcome.after.now_bytes),
-        p99(alone),
-        p99(beside),
+        p99(&alone.latency),
+        p99(&beside.latency),
+        p99(&alone.busy),
+        p99(&beside.busy),
         millis(alone.latency.max_ns()),
         millis(beside.latency.max_ns()),
+        millis(beside.busy.max_ns()),
         beside.lost.to_string(),
         beside.wrong.to_string(),
-        outcome.misses().join(", "),
+        outcome.misses(clock).join(", "),
     ]
 }
 

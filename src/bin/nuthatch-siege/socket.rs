@@ -77,13 +77,11 @@ impl Peer {
         }
     }
 
-    /// Sends of `bytes` what has not been sent yet, as far as the kernel takes it.
-    pub fn push(&mut self, bytes: &[u8], tally: &mut Tally) -> Progress {
+    /// Sends of `bytes` what has not been sent yet, `most` bytes of it at most, as far as the kernel
+    /// takes it.
+    pub fn push(&mut self, bytes: &[u8], most: usize, tally: &mut Tally) -> Progress {
         let rest = bytes.get(self.sent..).unwrap_or_default();
-        if rest.is_empty() {
-            return Progress::Moved(0);
-        }
-        let progress = self.send(rest, tally);
+        let progress = self.send(&rest[..rest.len().min(most)], tally);
         if let Progress::Moved(len) = progress {
             self.sent += len;
         }
@@ -115,24 +113,9 @@ impl Peer {
         self.noted(result, tally, |tally, len| tally.read_bytes += len)
     }
 
-    /// Reads and forgets all answers that have come, 1 MiB at most.
-    pub fn drain(&mut self, tally: &mut Tally) {
-        let mut scratch = [0; 16 << 10];
-        for _ in 0..64 {
-            if !matches!(self.read(&mut scratch, tally), Progress::Moved(len) if len > 0) {
-                return;
-            }
-        }
-    }
-
     /// Whether the server has ended the connection.
     pub fn is_over(&self) -> bool {
         self.is_over
-    }
-
-    /// Says that nothing more is sent.
-    pub fn shut(&self) {
-        let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
     /// Ends the connection by a reset.

@@ -11,9 +11,17 @@ mod reads;
 
 mod uploads;
 
+mod connections;
+
+mod reports;
+
+use std::rc::Rc;
+
+use crate::random::Random;
 use crate::running::Running;
 use crate::tally::Tally;
 use crate::target::{Needs, Target};
+use crate::victim::client::Client;
 
 /// One way to be hostile.
 #[derive(Debug)]
@@ -29,7 +37,8 @@ pub struct Pattern {
 }
 
 /// All of them, the two controls first.
-pub const ALL: &[&[Pattern]] = &[control::ALL, reads::ALL, uploads::ALL];
+pub const ALL: &[&[Pattern]] =
+    &[control::ALL, reads::ALL, uploads::ALL, connections::ALL, reports::ALL];
 
 /// The pattern of this name.
 pub fn by_name(name: &str) -> Option<&'static Pattern> {
@@ -39,6 +48,28 @@ pub fn by_name(name: &str) -> Option<&'static Pattern> {
 /// All patterns in one row.
 pub fn all() -> impl Iterator<Item = &'static Pattern> {
     ALL.iter().flat_map(|family| family.iter())
+}
+
+/// Stores `count` values of `len` bytes as `siege:NAME0` and so on, by a well-behaved client; the
+/// server may refuse.
+fn store(target: &Target, name: &str, count: usize, len: usize) {
+    let Ok(mut client) = Client::connect(target) else { return };
+    for number in 0..count {
+        if client.set(&format!("siege:{name}{number}"), &vec![b'v'; len]).is_err() {
+            return;
+        }
+    }
+}
+
+/// For [`Habit::next`](crate::crowd::Habit::next): these bytes again and again.
+fn again(bytes: impl Into<Rc<[u8]>>) -> impl FnMut(&mut Random) -> Rc<[u8]> {
+    let bytes = bytes.into();
+    move |_| Rc::clone(&bytes)
+}
+
+/// For [`Habit::next`](crate::crowd::Habit::next): nothing more.
+fn nothing(_: &mut Random) -> Rc<[u8]> {
+    Rc::default()
 }
 
 #[cfg(test)]

@@ -3,11 +3,18 @@
 //! Requests are due at fixed times. The latency of one that could not be sent in time, since the
 //! answer to the one before it was late, counts from when it was due: else a server that stands
 //! still for a second would have one slow answer only.
+//!
+//! Each latency is taken by two clocks: the machine's, and that of the server's process, which tells
+//! how long it was busy until it answered. Other programs on the machine do not make that longer;
+//! and a server that waits for something, instead of working, does not either.
 #![forbid(unsafe_code)]
 
 pub mod client;
 
 use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
 
 use crate::clock;
 use crate::latency::Histogram;
@@ -23,6 +30,8 @@ pub const KEY_PREFIX: &str = "victim:";
 pub struct Experience {
     /// Latencies of all requests that were answered, in nanoseconds.
     pub latency: Histogram,
+    /// The same in processor time of the server.
+    pub busy: Histogram,
     /// Stores and gets.
     pub requests: u64,
     /// Gets that found the key.
@@ -42,6 +51,7 @@ impl Experience {
     fn new() -> Experience {
         Experience {
             latency: Histogram::new(),
+            busy: Histogram::new(),
             requests: 0,
             hits: 0,
             refused: 0,
@@ -86,6 +96,8 @@ impl Victim {
     pub fn run(&mut self, target: &Target, running: &Running) -> Experience {
         let mut experience = Experience::new();
         let mut due = clock::now();
+        // How far behind its schedule a client would be to whom only the server's time passes.
+        let mut behind = Duration::ZERO;
         while running.goes_on() {
             let now = clock::now();
             if let Some(early) = due.checked_duration_since(now).filter(|early| !early.is_zero()) {
@@ -94,9 +106,13 @@ impl Victim {
                 }
                 due = clock::now();
             }
+            let before = processor_time(target.pid);
             if self.request(target, &mut experience) {
                 let taken = clock::now().saturating_duration_since(due);
                 experience.latency.record(taken.as_nanos() as u64);
+                let busy = behind + processor_time(target.pid).saturating_sub(before);
+                experience.busy.record(busy.as_nanos() as u64);
+                behind = busy.saturating_sub(PERIOD);
             }
             due += PERIOD;
         }
@@ -186,6 +202,12 @@ fn fetch(
 fn value(key: &str, version: u64) -> Vec<u8> {
     let part = format!("{key}={version};");
     part.repeat(VALUE_LEN_BYTES.div_ceil(part.len())).into_bytes()
+}
+
+/// Processor time that process `pid` has had; none once it has ended.
+fn processor_time(pid: u32) -> Duration {
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed()));
+    clock.and_then(clock_gettime).map_or(Duration::ZERO, Duration::from)
 }
 
 /// Keys of a victim.
