@@ -69,7 +69,7 @@ impl Habit<'_> {
         let mut tally = Tally::default();
         let mut random = Random::new(seed);
         let mut members: Vec<Member> = Vec::new();
-        let mut scratch = vec![0; self.read_bytes.min(64 << 10)];
+        let mut scratch = vec![0; self.read_bytes.min(16 << 10)];
         while running.goes_on() {
             members.retain(|member| !member.peer.is_over());
             for _ in 0..CONNECTS_A_TURN {

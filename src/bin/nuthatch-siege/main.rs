@@ -4,7 +4,7 @@
 //! ```text
 //! args → probe → server, victim → report
 //!        soak  → server, victims
-//!                 patterns → crowd → socket → tally
+//!                 patterns → crowd → socket, encryption → tally
 //!                                             cores, memory, random, latency, running, clock
 //! ```
 //!
@@ -40,6 +40,8 @@ mod tally;
 mod crowd;
 
 mod socket;
+
+mod encryption;
 
 #[path = "../nuthatch-load/random.rs"]
 #[expect(dead_code, reason = "the load generator's popularities are not drawn here")]

@@ -97,6 +97,9 @@ fn probe(plan: &Plan, pattern: &Pattern, cores: Option<Cores>) -> io::Result<Out
     setup.args.clone_from(&plan.server_args);
     setup.core = cores.map(|cores| cores.server);
     let mut server = Server::start(&setup)?;
+    if !pattern.needs.met_by(&server.target) {
+        return Err(io::Error::other(format!("the server has no {:?} port", pattern.needs)));
+    }
     cores::raise(server.target.pid);
     fill(&server.target)?;
     let before = server.resident()?;

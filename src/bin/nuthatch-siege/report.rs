@@ -32,7 +32,10 @@ pub fn tell(outcome: &Outcome, clock: LatencyClock) -> io::Result<()> {
     let misses = outcome.misses(clock);
     let verdict = if misses.is_empty() { "kept".to_owned() } else { misses.join(", ") };
     writeln!(out, "{}: {verdict}", outcome.name)?;
+    let (before, after) = (outcome.before, outcome.after);
+    let memory = [before.now_bytes, after.most_bytes, after.now_bytes].map(mib);
     writeln!(out, "  {:?}", outcome.tally)?;
+    writeln!(out, "  RSS {} MiB before, {} at most, {} after", memory[0], memory[1], memory[2])?;
     for (when, of) in [("alone", &outcome.alone), ("beside", &outcome.beside)] {
         writeln!(
             out,

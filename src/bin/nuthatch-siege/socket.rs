@@ -98,9 +98,9 @@ impl Peer {
         self.sent = 0;
     }
 
-    /// Sends as much of `bytes` as the kernel takes at once.
+    /// Sends as much of `bytes` as the kernel takes at once, [`CALL_MAX_BYTES`] at most.
     pub fn send(&mut self, bytes: &[u8], tally: &mut Tally) -> Progress {
-        let result = self.stream.write(bytes);
+        let result = self.stream.write(&bytes[..bytes.len().min(CALL_MAX_BYTES)]);
         self.noted(result, tally, |tally, len| tally.sent_bytes += len)
     }
 
@@ -158,6 +158,10 @@ static SOURCES_USED: AtomicU32 = AtomicU32::new(0);
 
 /// What the kernel makes 2,304 bytes of, the least there is.
 const NARROW_BYTES: usize = 1024;
+
+/// Bytes of one call. A kernel that is not preemptible runs it to its end, also where the victim's
+/// thread on the same core, which should go first, has its answer.
+const CALL_MAX_BYTES: usize = 16 << 10;
 
 /// Time after which a server that does not accept is let alone.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(2);

@@ -15,6 +15,16 @@ mod connections;
 
 mod reports;
 
+mod lines;
+
+mod packets;
+
+mod logins;
+
+mod handshakes;
+
+mod datagrams;
+
 use std::rc::Rc;
 
 use crate::random::Random;
@@ -37,8 +47,18 @@ pub struct Pattern {
 }
 
 /// All of them, the two controls first.
-pub const ALL: &[&[Pattern]] =
-    &[control::ALL, reads::ALL, uploads::ALL, connections::ALL, reports::ALL];
+pub const ALL: &[&[Pattern]] = &[
+    control::ALL,
+    reads::ALL,
+    uploads::ALL,
+    connections::ALL,
+    reports::ALL,
+    lines::ALL,
+    packets::ALL,
+    logins::ALL,
+    handshakes::ALL,
+    datagrams::ALL,
+];
 
 /// The pattern of this name.
 pub fn by_name(name: &str) -> Option<&'static Pattern> {

@@ -62,12 +62,6 @@ pub const ALL: &[Pattern] = &[
         needs: Needs::Plain,
         run: pipeline_unread,
     },
-    Pattern {
-        name: "quiet-gets",
-        about: "70,000 quiet binary gets of one key from 100 clients, unread",
-        needs: Needs::Plain,
-        run: quiet_gets,
-    },
 ];
 
 fn endless_get(target: &Target, running: &Running, seed: u64) -> Tally {
@@ -147,18 +141,5 @@ fn pipeline_unread(target: &Target, running: &Running, seed: u64) -> Tally {
     store(target, "key", 1, 10_000);
     let mut next = again("get siege:key0\r\n".repeat(1000).into_bytes());
     let habit = Habit::new(target.plain, 50, [], &mut next);
-    Habit { window: Window::Narrow, read_bytes: 0, ..habit }.run(running, seed)
-}
-
-/// The key of all is one, so that each answer that waits may hold its item; more of them than a
-/// count of 16 bits can tell.
-fn quiet_gets(target: &Target, running: &Running, seed: u64) -> Tally {
-    store(target, "key", 1, 10_000);
-    let key = b"siege:key0";
-    let mut packet = vec![0x80, 0x09, 0, key.len() as u8, 0, 0, 0, 0, 0, 0, 0, key.len() as u8];
-    packet.resize(24, 0);
-    packet.extend_from_slice(key);
-    let mut still = nothing;
-    let habit = Habit::new(target.plain, 100, packet.repeat(700), &mut still);
     Habit { window: Window::Narrow, read_bytes: 0, ..habit }.run(running, seed)
 }

@@ -1,8 +1,8 @@
 //! A well-behaved client: it stores, asks, waits for each answer, and checks every value.
 //!
-//! Requests are due at fixed times. The latency of one that could not be sent in time, since the
-//! answer to the one before it was late, counts from when it was due: else a server that stands
-//! still for a second would have one slow answer only.
+//! It asks at a steady pace. Where an answer is late, those that it would have waited for meanwhile
+//! count too, each with what was left of the wait: else a server that stands still for a second
+//! would have one slow answer only.
 //!
 //! Each latency is taken by two clocks: the machine's, and that of the server's process, which tells
 //! how long it was busy until it answered. Other programs on the machine do not make that longer;
@@ -95,26 +95,14 @@ impl Victim {
     /// Asks `target` once every [`PERIOD`] until told to stop.
     pub fn run(&mut self, target: &Target, running: &Running) -> Experience {
         let mut experience = Experience::new();
-        let mut due = clock::now();
-        // How far behind its schedule a client would be to whom only the server's time passes.
-        let mut behind = Duration::ZERO;
-        while running.goes_on() {
-            let now = clock::now();
-            if let Some(early) = due.checked_duration_since(now).filter(|early| !early.is_zero()) {
-                if !running.pause(early) {
-                    break;
-                }
-                due = clock::now();
-            }
-            let before = processor_time(target.pid);
+        while running.pause(PERIOD) {
+            let (before, start) = (processor_time(target.pid), clock::now());
             if self.request(target, &mut experience) {
-                let taken = clock::now().saturating_duration_since(due);
-                experience.latency.record(taken.as_nanos() as u64);
-                let busy = behind + processor_time(target.pid).saturating_sub(before);
-                experience.busy.record(busy.as_nanos() as u64);
-                behind = busy.saturating_sub(PERIOD);
+                let taken = clock::now().saturating_duration_since(start);
+                let busy = processor_time(target.pid).saturating_sub(before);
+                note(&mut experience.latency, taken);
+                note(&mut experience.busy, busy);
             }
-            due += PERIOD;
         }
         experience
     }
@@ -204,6 +192,15 @@ fn value(key: &str, version: u64) -> Vec<u8> {
     part.repeat(VALUE_LEN_BYTES.div_ceil(part.len())).into_bytes()
 }
 
+/// Counts a latency, and those of the requests that were not sent since this one took so long.
+fn note(latencies: &mut Histogram, taken: Duration) {
+    let mut left = Some(taken);
+    while let Some(latency) = left {
+        latencies.record(latency.as_nanos() as u64);
+        left = latency.checked_sub(PERIOD).filter(|left| !left.is_zero());
+    }
+}
+
 /// Processor time that process `pid` has had; none once it has ended.
 fn processor_time(pid: u32) -> Duration {
     let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(pid.cast_signed()));
@@ -216,9 +213,9 @@ const KEYS: usize = 500;
 /// Least length of a value.
 const VALUE_LEN_BYTES: usize = 200;
 
-/// Time from one request to the next: 4,000 a second, which leaves the hostile ones room on the
-/// core that they share with the victim.
-const PERIOD: Duration = Duration::from_micros(250);
+/// Time from an answer to the next request: at most 2,000 a second, which leaves the hostile ones
+/// room on the core that they share with the victim.
+const PERIOD: Duration = Duration::from_micros(500);
 
 #[cfg(test)]
 mod tests {
@@ -229,5 +226,14 @@ mod tests {
         assert_ne!(value("a", 1), value("a", 2));
         assert_ne!(value("a", 1), value("b", 1));
         assert!(value("victim:x:1", 1).len() >= VALUE_LEN_BYTES);
+    }
+
+    #[test]
+    fn a_late_answer_counts_for_those_behind_it() {
+        let mut latencies = Histogram::new();
+        note(&mut latencies, PERIOD * 99);
+        assert_eq!(latencies.max_ns(), PERIOD.as_nanos() as u64 * 99);
+        let half_ns = PERIOD.as_nanos() as u64 * 50;
+        assert!(latencies.percentile_ns(50.0).abs_diff(half_ns) < half_ns / 50);
     }
 }
