@@ -7,6 +7,8 @@
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
 //! client into requests, meets the [`store`] and leaves answers in a [`buf::Output`]. Nothing is
 //! kept across restarts, on purpose.
+//!
+//! Beside `main` stands `fuzz`, the bodies of fuzz targets: nothing of the daemon names it.
 
 pub mod limits;
 
@@ -41,3 +43,6 @@ pub mod passwd;
 pub mod config;
 
 pub mod cli;
+
+#[doc(hidden)]
+pub mod fuzz;

@@ -141,13 +141,23 @@ impl Gate {
             + self.remembered.capacity() * size_of::<(Print, Print)>()
     }
 
+    /// A gate with the users of a file of this text; of the file itself only the kind matters. `Err`: what is
+    /// wrong with the text.
+    pub(crate) fn of_text(options: Options, text: &[u8]) -> Result<Gate, BadLine> {
+        let format = Format::of(options.file.as_ref());
+        let options = Options { file: None, ..options };
+        let mut gate = Gate::open(options).expect("there is nothing to be read");
+        gate.format = format;
+        gate.take(text)?;
+        Ok(gate)
+    }
+
     /// Reads the file. `Err` is for a person: what is wrong with it, in memcached's words.
     pub fn open(options: Options) -> Result<Gate, String> {
-        let (format, path) = match options.file {
-            Some(UserFile::Passwords(path)) => (Format::Passwords, Some(path)),
-            Some(UserFile::Users(path)) => (Format::Users, Some(path)),
-            None => (Format::Users, None),
-        };
+        let format = Format::of(options.file.as_ref());
+        let path = options.file.map(|file| match file {
+            UserFile::Passwords(path) | UserFile::Users(path) => path,
+        });
         let (ring, users) = (Arc::new(Ring::new()), Arc::new(Users::new(&options.hostname)));
         let mut gate = Gate {
             sasl: options.sasl,
@@ -311,22 +321,38 @@ impl Gate {
         let text = source.read().map_err(|error| {
             format!("Could not open authfile [{}] for reading, error {error}", source.name())
         })?;
+        let seen = self.take(&text);
+        let source = self.source.as_ref().expect("it has been read");
+        seen.map_err(|bad| malformed(source, bad))?.warn(source, self.scram);
+        Ok(())
+    }
+
+    /// Takes the users of a file of this text in place of those that there are.
+    fn take(&mut self, text: &[u8]) -> Result<Seen, BadLine> {
         let mut users = self.users.none();
         let mut seen = Seen::default();
-        let read = line::each(&text, self.format, &self.ring, |number, line| {
+        line::each(text, self.format, &self.ring, |number, line| {
             seen.note(number, &line);
             let makes_keys = self.scram && seen.plain_count <= SCRAM_MADE_MAX;
             users.add(line, makes_keys, &self.ring, &self.users);
-        });
-        let is_empty = users.is_empty() && self.format == Format::Users;
-        read.and(if is_empty { Err(BadLine { number: 0, reason: "no user" }) } else { Ok(()) })
-            .map_err(|bad| malformed(source, bad))?;
+        })?;
+        if users.is_empty() && self.format == Format::Users {
+            return Err(BadLine { number: 0, reason: "no user" });
+        }
         seen.has_end = text.ends_with(b"\n");
-        seen.warn(source, self.scram);
         self.users = Arc::new(users);
         self.offer();
         self.users.retain(&mut self.remembered);
-        Ok(())
+        Ok(seen)
+    }
+}
+
+impl Format {
+    fn of(file: Option<&UserFile>) -> Format {
+        match file {
+            Some(UserFile::Passwords(_)) => Format::Passwords,
+            Some(UserFile::Users(_)) | None => Format::Users,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub mod response;
 
 pub mod text;
 
-mod number;
+pub(crate) mod number;
 
 mod scan;
 

@@ -143,13 +143,23 @@ impl Arena {
     /// Reserves room for `limit_bytes`, and as much more as references can name, so that the limit
     /// can be raised later; where the system refuses that much, for the limit alone.
     pub(super) fn new(limit_bytes: usize, page_bytes: usize) -> Result<Arena, nix::Error> {
+        Arena::reserving(limit_bytes, page_bytes, usize::MAX)
+    }
+
+    /// The same, with room for no more than `most_bytes` and the limit.
+    pub(super) fn reserving(
+        limit_bytes: usize,
+        page_bytes: usize,
+        most_bytes: usize,
+    ) -> Result<Arena, nix::Error> {
         let page_shift = page_bytes.trailing_zeros();
         let mut granule_shift = 2;
         while (limit_bytes as u64 * 2) > (1u64 << 32) << granule_shift {
             granule_shift += 1;
         }
         let least = (limit_bytes + page_bytes).next_multiple_of(page_bytes);
-        let most = usize::try_from((1u64 << 32) << granule_shift).unwrap_or(least).max(least);
+        let most = usize::try_from((1u64 << 32) << granule_shift).unwrap_or(least);
+        let most = most.min(most_bytes).max(least);
         let (base, reserved) = match map(most) {
             Ok(base) => (base, most),
             Err(_) => (map(least)?, least),

@@ -273,7 +273,6 @@ impl Index {
     }
 
     /// Every reference with the bucket that it is found in (for validation).
-    #[cfg(test)]
     pub(super) fn for_each(&self, mut visit: impl FnMut(u32, u8, Ref)) {
         for main in 0..self.buckets() as u32 {
             self.for_each_in(main, |tag, item| visit(main, tag, item));

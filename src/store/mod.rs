@@ -49,9 +49,8 @@ mod upkeep;
 mod upload;
 mod walk;
 
-#[cfg(test)]
-mod model;
-#[cfg(test)]
+// For tests, and for `crate::fuzz`, which calls them from outside of a build for tests.
+pub(crate) mod model;
 mod validate;
 
 use std::ptr::NonNull;
@@ -212,7 +211,8 @@ impl Store {
         let no_memory = |error| {
             StartError(format!("cannot reserve {} bytes of memory: {error}", options.memory_bytes))
         };
-        let arena = Arc::new(Arena::new(shape.arena_bytes, shape.page_bytes).map_err(no_memory)?);
+        let arena = Arena::reserving(shape.arena_bytes, shape.page_bytes, shape.reserved_max_bytes);
+        let arena = Arc::new(arena.map_err(no_memory)?);
         if options.large_pages {
             arena.preallocate().map_err(|error| {
                 StartError(format!("Cannot enable large pages on this system: {error}"))

@@ -143,7 +143,6 @@ impl Queues {
         self.small_chunks
     }
 
-    #[cfg(test)]
     pub(super) fn main_items(&self) -> usize {
         self.main_items
     }

@@ -48,6 +48,8 @@ pub(super) struct Shape {
     pub ghost_sets: usize,
     /// What is left of `-m`, and its allowance, for pages.
     pub arena_bytes: usize,
+    /// The limit cannot be raised beyond it. What is reserved costs address space and a few bytes a page.
+    pub reserved_max_bytes: usize,
 }
 
 impl Shape {
@@ -67,7 +69,7 @@ impl Shape {
         let shards = 1 << of_pages(PAGES_PER_SHARD).clamp(least, most).ilog2();
         let ghost_sets = ghost_sets(memory, shards);
         let arena_bytes = with_allowance(memory) - shards * ghost_sets * SET_BYTES;
-        Shape { page_bytes, shards, ghost_sets, arena_bytes }
+        Shape { page_bytes, shards, ghost_sets, arena_bytes, reserved_max_bytes: usize::MAX }
     }
 }
 

@@ -37,6 +37,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
+    (
+        "fuzz",
+        &[
+            "cli", "config", "session", "store", "auth", "protocol", "watch", "limits", "clock",
+            "metrics",
+        ],
+    ),
     ("lib", &[]),
     ("bin", &["cli", "config", "store", "buf", "limits", "clock", "metrics", "protocol"]),
 ];

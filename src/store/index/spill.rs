@@ -128,7 +128,6 @@ impl Index {
     }
 }
 
-#[cfg(test)]
 impl Index {
     /// Checks every chain, list and count: no spill bucket is in use that need not be, and each is in
     /// one chain or free.

@@ -8,8 +8,9 @@ impl Model {
     /// mg: looks at an item, may make it, and may change what is known of it.
     pub(super) fn inspect(&mut self) {
         let (key, meta, expiry) = (self.key(), self.meta(), self.meta().expiry);
-        let create = self.rng.one_in(2).then(|| (meta, self.chosen_cas()));
-        let (touches, sends, notes) = (self.rng.one_in(2), self.rng.one_in(2), self.rng.one_in(2));
+        let create = self.choices.one_in(2).then(|| (meta, self.chosen_cas()));
+        let (touches, sends, notes) =
+            (self.choices.one_in(2), self.choices.one_in(2), self.choices.one_in(2));
         let now = self.now;
         let seen = self.store.inspect(&self.store.key(&key), create, now, |hit| {
             let entry = Entry::of(hit);
@@ -46,11 +47,11 @@ impl Model {
     /// md that leaves something.
     pub(super) fn bury(&mut self) {
         let (key, meta, expiry) = (self.key(), self.meta(), self.meta().expiry);
-        let empties = self.rng.one_in(2);
+        let empties = self.choices.one_in(2);
         let burial = Burial {
             empty: empties.then_some(meta),
-            stale: !empties || self.rng.one_in(2),
-            expiry: self.rng.one_in(2).then_some(expiry),
+            stale: !empties || self.choices.one_in(2),
+            expiry: self.choices.one_in(2).then_some(expiry),
             cas: self.chosen_cas(),
         };
         let compare = self.compare(&key);
@@ -104,12 +105,12 @@ impl Model {
 
     fn compare(&mut self, key: &[u8]) -> Option<u64> {
         let held = self.entries.get(key).map_or(7, |entry| entry.cas);
-        self.rng.one_in(3).then(|| if self.rng.one_in(4) { held ^ 1 } else { held })
+        self.choices.one_in(3).then(|| if self.choices.one_in(4) { held ^ 1 } else { held })
     }
 
     pub(super) fn arith(&mut self) {
-        let (key, delta) = (self.key(), self.rng.next() >> self.rng.below(64));
-        let direction = if self.rng.one_in(2) { Direction::Incr } else { Direction::Decr };
+        let (key, delta) = (self.key(), self.choices.next() >> self.choices.below(64));
+        let direction = if self.choices.one_in(2) { Direction::Incr } else { Direction::Decr };
         let sum = self.sum(&key, direction, delta);
         let old = self.living(&key);
         let parsed = |entry: &Entry| {
@@ -122,16 +123,17 @@ impl Model {
         match self.store.arith(&self.store.key(&key), &sum, self.now, visit) {
             Ok((Number { is_new: true, value }, seen)) => {
                 self.must_be_absent(&key);
-                let Created { initial, expiry, is_binary_key } = sum.create.unwrap();
+                let Created { initial, expiry, is_binary_key } =
+                    sum.create.expect("made on demand");
                 assert_eq!(value, initial);
                 let meta = Meta { flags: 0, expiry, is_binary_key };
                 assert_eq!(seen, Entry::new(initial.to_string().into_bytes(), meta, seen.cas));
                 self.entries.insert(key, seen);
             }
             Ok((Number { value, .. }, seen)) => {
-                let entry = old.unwrap();
+                let entry = old.expect("a sum of nothing");
                 assert!(sum.compare == 0 || sum.compare == entry.cas);
-                let before = parsed(&entry).unwrap();
+                let before = parsed(&entry).expect("a sum of no number");
                 let want = match direction {
                     Direction::Incr => before.wrapping_add(delta),
                     Direction::Decr => before.saturating_sub(delta),
@@ -152,9 +154,9 @@ impl Model {
                 self.entries.insert(key, seen);
             }
             Err(NoSum::Miss(_)) => self.must_be_absent(&key),
-            Err(NoSum::Mismatch) => assert_ne!(sum.compare, old.unwrap().cas),
+            Err(NoSum::Mismatch) => assert_ne!(sum.compare, old.expect("no unique").cas),
             Err(NoSum::NonNumeric) => {
-                let old = old.unwrap();
+                let old = old.expect("no number");
                 // With flags and a wide unique, which are not always there.
                 let bytes = HEADER_BYTES + 4 + 4 + key.len() + old.value.len();
                 let is_chained = bytes > self.store.chunk_bytes_max();
@@ -166,7 +168,7 @@ impl Model {
 
     fn sum(&mut self, key: &[u8], direction: Direction, delta: u64) -> Sum {
         let created = |model: &mut Model| Created {
-            initial: model.rng.next() >> model.rng.below(64),
+            initial: model.choices.next() >> model.choices.below(64),
             expiry: model.meta().expiry,
             is_binary_key: false,
         };
@@ -175,7 +177,7 @@ impl Model {
             delta,
             compare: self.compare(key).unwrap_or(0),
             cas: self.chosen_cas(),
-            create: self.rng.one_in(3).then(|| created(self)),
+            create: self.choices.one_in(3).then(|| created(self)),
         }
     }
 }

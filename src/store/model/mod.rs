@@ -1,11 +1,16 @@
-//! The store beside a naive map: random operations, a false clock, a tiny arena, and a walk over
-//! everything after each step.
+//! The store beside a naive map: operations of somebody's choice, a false clock, a tiny arena, and a walk
+//! over everything.
 //!
-//! `NUTHATCH_SEED` repeats a run, `NUTHATCH_MODEL_STEPS` sets how many steps each shape takes.
+//! For tests, which choose at random and walk after each step, and for `crate::fuzz`, where the input of an
+//! execution chooses. Nothing else uses it.
 #![forbid(unsafe_code)]
 
+mod choices;
 mod meta;
 mod storing;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,30 +18,11 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::item::CAS_NARROW_MAX;
-use super::shape::{LARGE_PAGE_BYTES, SMALL_PAGE_BYTES};
+use super::shape::SMALL_PAGE_BYTES;
 use super::validate::{held_items, validate};
 use super::*;
 use crate::buf::Region;
-
-/// xorshift64*: small, seeded, the same everywhere.
-struct Rng(u64);
-
-impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() >> 33) as usize % bound
-    }
-
-    fn one_in(&mut self, odds: usize) -> bool {
-        self.below(odds) == 0
-    }
-}
+use choices::Choices;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
@@ -104,34 +90,35 @@ struct Model {
     flush_due: u32,
     now: Secs,
     latest: Secs,
-    rng: Rng,
+    choices: Choices,
     case: Case,
 }
 
 impl Model {
-    fn new(case: Case, seed: u64) -> Model {
+    fn new(case: Case, seed: u64, choices: Choices) -> Model {
         let options = options(case.memory_bytes, case.item_size_max, case.evictions);
         let shape = Shape {
             page_bytes: case.page_bytes,
             shards: case.shards,
             ghost_sets: 8,
             arena_bytes: case.memory_bytes,
+            reserved_max_bytes: case.memory_bytes,
         };
         Model {
-            store: Store::of_shape(&options, &shape, Hasher::seeded(seed)).unwrap(),
+            store: Store::of_shape(&options, &shape, Hasher::seeded(seed)).expect("memory"),
             entries: HashMap::new(),
             pinned: Vec::new(),
             uploads: Vec::new(),
             flush_due: 0,
             now: Secs(100),
             latest: Secs(100),
-            rng: Rng(seed),
+            choices,
             case,
         }
     }
 
     fn step(&mut self) {
-        match self.rng.below(22) {
+        match self.choices.below(22) {
             0..6 => self.get(),
             6..12 => self.put(),
             12 => self.delete(),
@@ -146,11 +133,17 @@ impl Model {
             _ => self.flush(),
         }
         self.check_pins();
-        validate(&self.store);
+    }
+
+    /// Lets go of everything and empties the store: nothing is left in it.
+    fn end(self) {
+        let Model { store, pinned, uploads, now, .. } = self;
+        drop((pinned, uploads));
+        check_nothing_is_left(&store, now);
     }
 
     fn key(&mut self) -> Vec<u8> {
-        let number = self.rng.below(self.case.keys);
+        let number = self.choices.below(self.case.keys);
         let mut key = format!("key-{number}-").into_bytes();
         key.resize(1 + number * 7 % KEY_LEN_MAX, b'k');
         key.extend_from_slice(number.to_string().as_bytes());
@@ -159,27 +152,27 @@ impl Model {
     }
 
     fn value(&mut self) -> Vec<u8> {
-        let len = match self.rng.below(10) {
+        let len = match self.choices.below(10) {
             0 => 0,
-            1..7 => self.rng.below(300),
-            7..9 => self.rng.below(3000),
-            _ => self.rng.below(self.case.value_len_max),
+            1..7 => self.choices.below(300),
+            7..9 => self.choices.below(3000),
+            _ => self.choices.below(self.case.value_len_max),
         };
-        if self.rng.one_in(4) {
-            return (self.rng.next() >> self.rng.below(64)).to_string().into_bytes();
+        if self.choices.one_in(4) {
+            return (self.choices.next() >> self.choices.below(64)).to_string().into_bytes();
         }
-        let first = self.rng.next();
+        let first = self.choices.next();
         (0..len).map(|at| (first as usize + at * 31) as u8).collect()
     }
 
     fn meta(&mut self) -> Meta {
-        let flags = if self.rng.one_in(3) { self.rng.next() as u32 } else { 0 };
-        let expiry = match self.rng.below(6) {
+        let flags = if self.choices.one_in(3) { self.choices.next() as u32 } else { 0 };
+        let expiry = match self.choices.below(6) {
             0 => Expiry::PAST,
-            1..3 => Expiry(self.now.0 + 1 + self.rng.below(20) as u32),
+            1..3 => Expiry(self.now.0 + 1 + self.choices.below(20) as u32),
             _ => Expiry::NEVER,
         };
-        Meta { flags, expiry, is_binary_key: self.rng.one_in(4) }
+        Meta { flags, expiry, is_binary_key: self.choices.one_in(4) }
     }
 
     /// The entry that a client would see; forgets one that has expired.
@@ -251,16 +244,16 @@ impl Model {
         if self.uploads.is_empty() {
             return;
         }
-        let number = self.rng.below(self.uploads.len());
-        if self.rng.one_in(8) {
+        let number = self.choices.below(self.uploads.len());
+        if self.choices.one_in(8) {
             self.uploads.swap_remove(number);
             return;
         }
         let Upcoming { upload, value, .. } = &mut self.uploads[number];
         let done = value.len() - upload.remaining();
-        let part = self.rng.below(upload.remaining() + 1);
-        let part = if self.rng.one_in(2) { upload.remaining() } else { part };
-        if self.rng.one_in(2) {
+        let part = self.choices.below(upload.remaining() + 1);
+        let part = if self.choices.one_in(2) { upload.remaining() } else { part };
+        if self.choices.one_in(2) {
             match upload.fill(&value[done..done + part], self.now) {
                 Ok(taken) => assert_eq!(taken, part),
                 Err(_) => {
@@ -287,14 +280,14 @@ impl Model {
     }
 
     fn pin_or_unpin(&mut self) {
-        if self.pinned.len() == 4 || (self.rng.one_in(2) && !self.pinned.is_empty()) {
-            let number = self.rng.below(self.pinned.len());
+        if self.pinned.len() == 4 || (self.choices.one_in(2) && !self.pinned.is_empty()) {
+            let number = self.choices.below(self.pinned.len());
             self.pinned.swap_remove(number);
             return;
         }
         let key = self.key();
         if let Ok(value) = self.store.get(&self.store.key(&key), self.now, |hit| hit.pin()) {
-            let entry = self.living(&key).unwrap();
+            let entry = self.living(&key).expect("what is pinned was had");
             self.pinned.push((value, entry.value));
         }
     }
@@ -307,8 +300,8 @@ impl Model {
                 slices.iter().flat_map(|slice| slice.to_vec()).collect()
             };
             assert_eq!(got, *want, "a pinned value has changed");
-            if self.rng.one_in(4) {
-                let sent = self.rng.below(want.len() + 1);
+            if self.choices.one_in(4) {
+                let sent = self.choices.below(want.len() + 1);
                 value.advance(sent);
                 want.drain(..sent);
             }
@@ -316,10 +309,10 @@ impl Model {
     }
 
     fn pass_time(&mut self) {
-        self.now.0 += self.rng.below(4) as u32;
-        if self.rng.one_in(50) {
+        self.now.0 += self.choices.below(4) as u32;
+        if self.choices.one_in(50) {
             // The clock set back: expiries lie further ahead again, nothing else changes.
-            self.now.0 -= self.rng.below(3) as u32;
+            self.now.0 -= self.choices.below(3) as u32;
         }
         self.latest = self.latest.max(self.now);
         self.store.flush_if_due(self.now);
@@ -327,33 +320,33 @@ impl Model {
             self.flush_due = 0;
             self.entries.clear();
         }
-        if self.rng.one_in(2) {
+        if self.choices.one_in(2) {
             while self.store.maintain(self.now) {
                 validate(&self.store);
             }
         }
-        if self.rng.one_in(20) {
-            let part = 12 + self.rng.below(5);
+        if self.choices.one_in(20) {
+            let part = 12 + self.choices.below(5);
             self.store.set_memory_limit(self.case.memory_bytes * part / 16);
         }
-        if self.rng.one_in(4) {
+        if self.choices.one_in(4) {
             self.move_a_page();
         }
-        if self.rng.one_in(20) {
+        if self.choices.one_in(20) {
             self.walk();
         }
     }
 
     /// `slabs reassign` and its like at any moment.
     fn move_a_page(&mut self) {
-        let [src, dst] = [0; 2].map(|_| self.rng.below(40) as i32 - 1);
+        let [src, dst] = [0; 2].map(|_| self.choices.below(40) as i32 - 1);
         let (before, evictions) = (self.store.totals(), self.case.evictions);
         let moved = self.store.reassign(src, dst, self.now);
         let after = self.store.totals();
         assert_eq!(moved.is_ok(), after.slabs_moved > before.slabs_moved);
         assert!(evictions || after.evictions == 0);
-        self.store.set_automove(self.rng.one_in(2));
-        if self.rng.one_in(4) {
+        self.store.set_automove(self.choices.one_in(2));
+        if self.choices.one_in(4) {
             self.store.crawl(|class| class % 2 == 0);
         }
     }
@@ -391,11 +384,11 @@ impl Model {
     }
 
     fn flush(&mut self) {
-        if !self.rng.one_in(40) {
+        if !self.choices.one_in(40) {
             return;
         }
-        if self.rng.one_in(2) {
-            self.flush_due = self.now.0 + 1 + self.rng.below(5) as u32;
+        if self.choices.one_in(2) {
+            self.flush_due = self.now.0 + 1 + self.choices.below(5) as u32;
             self.store.flush_at(Secs(self.flush_due));
         } else {
             self.store.flush(self.now);
@@ -403,6 +396,58 @@ impl Model {
             self.entries.clear();
         }
     }
+}
+
+/// Lets what `data` says happen to a tiny store: its first byte says what kind of store, all others what
+/// happens. Panics where the store and the map differ, or where the store is not in order.
+pub(crate) fn operate(data: &[u8]) {
+    let Some((kind, data)) = data.split_first() else { return };
+    let case = SMALL[usize::from(*kind) % SMALL.len()];
+    let mut model = Model::new(case, 1, Choices::given(data));
+    for number in 1.. {
+        if model.choices.is_over() {
+            break;
+        }
+        model.step();
+        if number % STEPS_A_WALK == 0 {
+            validate(&model.store);
+        }
+    }
+    model.end();
+}
+
+/// A store for sessions of `crate::fuzz`: keys are hashed by a known seed, so that everything is the same
+/// each time. What the bytes of a conversation of some kilobytes hold fits with room to spare, unless it is
+/// `cramped`: then there is room for hardly anything.
+pub(crate) fn store_for_sessions(cas: bool, cramped: bool) -> Arc<Store> {
+    let (memory_bytes, item_size_max) =
+        if cramped { (192 << 10, 40_000) } else { (4 << 20, 1 << 20) };
+    let options = Options { cas, ..options(memory_bytes, item_size_max, true) };
+    let shards = if cramped { 1 } else { 2 };
+    let shape = Shape {
+        page_bytes: SMALL_PAGE_BYTES,
+        shards,
+        ghost_sets: 8,
+        arena_bytes: memory_bytes,
+        // A `cache_memlimit` can raise it somewhat.
+        reserved_max_bytes: 16 << 20,
+    };
+    Store::of_shape(&options, &shape, Hasher::seeded(1)).expect("memory")
+}
+
+/// Empties a store that nobody uses any more, and checks that nothing is left in it.
+pub(crate) fn check_nothing_is_left(store: &Arc<Store>, now: Secs) {
+    validate(store);
+    store.set_crawler(true);
+    store.flush(now);
+    // A round that was under way goes on; the one that was asked for may be that of the next second.
+    for now in [now, Secs(now.0 + 1)] {
+        while store.maintain(now) {}
+    }
+    validate(store);
+    assert_eq!(held_items(store), 0, "a flush and a sweep leave nothing");
+    assert_eq!((store.totals().curr_items, store.totals().bytes), (0, 0));
+    assert_eq!(store.uploading_bytes.load(Relaxed), 0);
 }
 
 pub(super) fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Options {
@@ -422,33 +467,6 @@ pub(super) fn options(memory_bytes: usize, item_size_max: usize, evictions: bool
     }
 }
 
-fn steps() -> usize {
-    std::env::var("NUTHATCH_MODEL_STEPS")
-        .ok()
-        .and_then(|steps| steps.parse().ok())
-        .unwrap_or(20_000)
-}
-
-fn run(case: Case, salt: u64) {
-    let seed = std::env::var("NUTHATCH_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or_else(|| std::hash::BuildHasher::hash_one(&ahash::RandomState::new(), salt) | 1);
-    eprintln!("NUTHATCH_SEED={seed}");
-    let mut model = Model::new(case, seed);
-    for _ in 0..steps() {
-        model.step();
-    }
-    let Model { store, pinned, uploads, now, .. } = model;
-    drop((pinned, uploads));
-    store.flush(now);
-    while store.maintain(now) {}
-    validate(&store);
-    assert_eq!(held_items(&store), 0, "a flush and a sweep leave nothing");
-    assert_eq!(store.totals().curr_items, 0);
-    assert_eq!(store.totals().bytes, 0);
-}
-
 const TINY: Case = Case {
     memory_bytes: 12 * SMALL_PAGE_BYTES,
     page_bytes: SMALL_PAGE_BYTES,
@@ -459,100 +477,13 @@ const TINY: Case = Case {
     value_len_max: 45_000,
 };
 
-#[test]
-fn model_with_evictions_at_every_turn() {
-    run(TINY, 1);
-}
+/// Without evictions, several shards, many small items.
+const SMALL: [Case; 4] = [
+    TINY,
+    Case { evictions: false, ..TINY },
+    Case { memory_bytes: 48 * SMALL_PAGE_BYTES, shards: 4, ..TINY },
+    Case { keys: 20_000, value_len_max: 30, ..TINY },
+];
 
-#[test]
-fn model_of_shards_that_lend_each_other_pages() {
-    run(
-        Case {
-            memory_bytes: 48 * SMALL_PAGE_BYTES,
-            shards: 4,
-            value_len_max: 100_000,
-            item_size_max: 110_000,
-            ..TINY
-        },
-        5,
-    );
-}
-
-#[test]
-fn model_without_evictions() {
-    run(Case { evictions: false, ..TINY }, 2);
-}
-
-/// With classes for pieces alone.
-#[test]
-fn model_of_large_pages_and_large_values() {
-    run(
-        Case {
-            memory_bytes: 24 * LARGE_PAGE_BYTES,
-            page_bytes: LARGE_PAGE_BYTES,
-            value_len_max: 400_000,
-            item_size_max: 380_000,
-            keys: 100,
-            ..TINY
-        },
-        6,
-    );
-}
-
-#[test]
-fn model_with_room_to_spare() {
-    run(Case { memory_bytes: 128 * SMALL_PAGE_BYTES, keys: 100, value_len_max: 8_000, ..TINY }, 3);
-}
-
-#[test]
-fn model_of_many_small_items_and_a_growing_index() {
-    run(Case { memory_bytes: 24 * SMALL_PAGE_BYTES, keys: 20_000, value_len_max: 30, ..TINY }, 4);
-}
-
-/// Whatever memcached takes, though the shards were made for more; ghosts go with the limit.
-#[test]
-fn a_limit_can_be_lowered_as_far_as_memcached_lets_it() {
-    for memory_bytes in [64 << 20, 1 << 30, 64 << 30] {
-        let options = Options { threads: 4, ..options(memory_bytes, 1 << 20, true) };
-        let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
-        for limit in [8 << 20, memory_bytes, 8 << 20] {
-            assert!(store.set_memory_limit(limit));
-            let ghosts = store.shards.iter().map(|shard| shard.lock().ghosts.bytes()).sum();
-            assert!((limit / 200..=limit / 64).contains(&ghosts), "{ghosts} bytes");
-            for number in 0..50_000u32 {
-                let key = number.to_string();
-                let (key, meta) = (store.key(key.as_bytes()), Meta::default());
-                store.store(&Terms::default(), &key, meta, &[b'x'; 1000], Secs(100)).unwrap();
-            }
-            while store.maintain(Secs(100)) {}
-            let pages: usize = store.shards.iter().map(|shard| shard.lock().pages_held).sum();
-            let least = store.shards.len() * PAGES_PER_SHARD_LEAST;
-            assert!(pages <= least.max((limit * 5 / 4) / store.arena.page_bytes()));
-        }
-        validate(&store);
-    }
-}
-
-/// An index that has outgrown a lowered limit gives pages back, of spill buckets too, until it holds a
-/// third of what makes it grow: 64 bytes for 8.5 / 3 items. So items find room again.
-#[test]
-fn a_lowered_limit_shrinks_the_index() {
-    let options = options(64 << 20, 1 << 20, true);
-    let store = Store::of_shape(&options, &Shape::of(&options), Hasher::seeded(1)).unwrap();
-    let meta = Meta::default();
-    for number in 0..1_000_000u32 {
-        let key = number.to_string();
-        store.store(&Terms::default(), &store.key(key.as_bytes()), meta, b"", Secs(100)).unwrap();
-    }
-    assert!(store.set_memory_limit(8 << 20));
-    for second in 101..105 {
-        while store.maintain(Secs(second)) {}
-    }
-    let totals = store.totals();
-    assert!(totals.curr_items > 160_000, "{totals:?}");
-    // Beside the buckets: in each shard a main page that is not full, and what spill buckets lie in.
-    let bucket_bytes = totals.curr_items * 64 * 6 / 17;
-    let pages_bytes = (2 * store.shards.len() * store.arena.page_bytes()) as u64;
-    assert!(totals.hash_bytes <= bucket_bytes + pages_bytes, "{totals:?}");
-    validate(&store);
-}
+/// A walk takes as long as many steps.
+const STEPS_A_WALK: usize = 32;

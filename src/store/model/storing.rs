@@ -9,7 +9,7 @@ impl Model {
         let (key, value, meta) = (self.key(), self.value(), self.meta());
         let mut terms = self.terms(&key);
         // Not `living`, which forgets: a store that is too large looks at no item.
-        if !self.entries.contains_key(&key) && self.rng.one_in(2) {
+        if !self.entries.contains_key(&key) && self.choices.one_in(2) {
             terms.create = Some(self.meta().expiry);
         }
         let outcome = self.store.store(&terms, &self.store.key(&key), meta, &value, self.now);
@@ -24,24 +24,24 @@ impl Model {
 
     pub(super) fn terms(&mut self, key: &[u8]) -> Terms {
         let modes = [Mode::Add, Mode::Replace, Mode::Append, Mode::Prepend];
-        let mode = modes.get(self.rng.below(10)).copied().unwrap_or(Mode::Set);
+        let mode = modes.get(self.choices.below(10)).copied().unwrap_or(Mode::Set);
         let held = self.entries.get(key).map_or(7, |entry| entry.cas);
-        let compare = match self.rng.below(12) {
-            0 => Some(self.rng.below(100) as u64),
+        let compare = match self.choices.below(12) {
+            0 => Some(self.choices.below(100) as u64),
             1 => Some(held),
             2 => Some(held.saturating_sub(1)),
             _ => None,
         };
-        let may_be_stale = self.rng.one_in(2) && matches!(mode, Mode::Set | Mode::Replace);
+        let may_be_stale = self.choices.one_in(2) && matches!(mode, Mode::Set | Mode::Replace);
         Terms { mode, compare, cas: self.chosen_cas(), may_be_stale, create: None }
     }
 
     /// A unique as a client might choose it, seldom.
     pub(super) fn chosen_cas(&mut self) -> Option<u64> {
-        match self.rng.below(16) {
-            0 => Some(self.rng.next()),
-            1 => Some(CAS_NARROW_MAX + self.rng.below(2) as u64),
-            2 => Some(self.rng.below(100) as u64),
+        match self.choices.below(16) {
+            0 => Some(self.choices.next()),
+            1 => Some(CAS_NARROW_MAX + self.choices.below(2) as u64),
+            2 => Some(self.choices.below(100) as u64),
             _ => None,
         }
     }
