@@ -99,7 +99,7 @@ const fn target(
 
 /// The lengths at which an input is cut: all of a short one, some of a long one and all near its end.
 fn cuts(len: usize) -> impl Iterator<Item = usize> {
-    const ALL_MAX: usize = 96;
+    const ALL_MAX: usize = 40;
     const NEAR_END: usize = 8;
     let step = len.div_ceil(ALL_MAX).max(1);
     (0..len.saturating_sub(NEAR_END)).step_by(step).chain(len.saturating_sub(NEAR_END)..len)
