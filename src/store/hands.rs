@@ -26,6 +26,9 @@ const CHANCES_MAX: usize = 32;
 /// Items that the hands look at, those that cannot go included: what somebody is reading.
 const PASSED_MAX: usize = 2048;
 
+/// Items that a flush has left, and nobody counts, among those that they look at at the least.
+const FLUSHED_PASSED_MAX: usize = 256;
+
 #[cfg(test)]
 thread_local! {
     /// Items that hands have met on the way to one that could go.
@@ -69,7 +72,9 @@ impl Shard {
             return true;
         }
         let mut passed = Passed { chances_left: CHANCES_MAX, least_used: None };
-        for _ in 0..PASSED_MAX {
+        // Where all that there is is being read: once to promote it and once to see it again.
+        let items = usize::try_from(self.class_mut(class).items).unwrap_or(PASSED_MAX);
+        for _ in 0..PASSED_MAX.min(2 * items + FLUSHED_PASSED_MAX) {
             let Some((item, turn)) = self.advance(class) else { break };
             #[cfg(test)]
             ITEMS_MET.set(ITEMS_MET.get() + 1);

@@ -67,7 +67,7 @@ fn flushes_do_not_make_an_access_look_later() {
 
 /// After these the worker looks at the others, whatever is left to do.
 #[test]
-fn lists_say_that_they_were_long() {
+fn what_goes_through_all_of_the_store_is_long() {
     let shared = shared();
     let stat = [&[0x80, 0x10][..], &[0; 22]].concat();
     for (request, is_long) in [
@@ -79,7 +79,12 @@ fn lists_say_that_they_were_long() {
         (&stat, true),
         (b"get a b c\r\n", false),
         (b"set a 0 0 1\r\nx\r\n", false),
-        (b"stats reset\r\n", false),
+        (b"stats reset\r\n", true),
+        (b"flush_all\r\n", true),
+        (b"slabs automove 1\r\n", true),
+        (b"lru_crawler crawl all\r\n", true),
+        (b"cache_memlimit 8\r\n", true),
+        (b"verbosity 0\r\n", false),
     ] {
         let client = Client::new(&shared);
         let mut turn = client.turn();
