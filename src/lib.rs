@@ -38,6 +38,8 @@ pub mod session;
 
 pub mod server;
 
+pub mod journal;
+
 pub mod passwd;
 
 pub mod config;

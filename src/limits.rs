@@ -221,6 +221,9 @@ pub const PATIENCE_TIGHT_MIN_SECS: u32 = 2;
 /// within a second or two.
 pub const DEADLINE_SECS: u32 = 120;
 
+/// Lines a second that are logged only because a client has raised the `verbosity`: some 100 kB.
+pub const LOG_LINES_PER_SEC_MAX: u32 = 1000;
+
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;
 

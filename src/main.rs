@@ -10,6 +10,7 @@ use nuthatch::auth::Gate;
 use nuthatch::cli::{self, EX_USAGE, Given, Invocation};
 use nuthatch::clock::{Clock, FIRST_SEC, Secs};
 use nuthatch::config::{Config, Environment};
+use nuthatch::journal;
 use nuthatch::metrics::Metrics;
 use nuthatch::server::{self, StartError};
 use nuthatch::session::Shared;
@@ -50,18 +51,6 @@ fn print(text: &str) -> Result<(), StartError> {
     })
 }
 
-/// Without RUST_LOG the logger itself lets all of ours through, so that the `verbosity` command can
-/// raise the level as well as lower it.
-fn start_log(level: log::LevelFilter) {
-    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_some() {
-        return env_logger::Builder::from_default_env().format_timestamp_millis().init();
-    }
-    let mut logger = env_logger::Builder::new();
-    logger.filter_level(log::LevelFilter::Info).filter_module("nuthatch", log::LevelFilter::Trace);
-    logger.format_timestamp_millis().init();
-    log::set_max_level(level);
-}
-
 /// The certificates of a server with TLS.
 fn load(tls: Option<tls::Options>) -> Result<Option<Arc<Certificates>>, StartError> {
     let Some(options) = tls else { return Ok(None) };
@@ -75,7 +64,7 @@ fn serve(given: &Given) -> Result<(), StartError> {
     let Config { store, watch, session, mut server, auth, tls, process, warnings } =
         Config::new(given, &Environment::read())?;
     server::process::stop_on_panic();
-    start_log(process.log_level);
+    journal::start(process.log_level);
     warnings.iter().for_each(|line| log::warn!("{line}"));
     let gate = auth.map(Gate::open).transpose().map_err(plain)?;
     // While files can still be named as from where it was started, and by who started it.

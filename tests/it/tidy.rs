@@ -28,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "server",
         &["session", "tls", "auth", "watch", "buf", "limits", "clock", "metrics", "memory", "heap"],
     ),
+    ("journal", &["limits", "clock"]),
     ("passwd", &["auth"]),
     ("cli", &["passwd", "auth", "limits"]),
     (
