@@ -48,7 +48,6 @@ mod encryption;
 mod random;
 
 #[path = "../nuthatch-load/latency.rs"]
-#[expect(dead_code, reason = "histograms are not merged here")]
 mod latency;
 
 mod clock;
