@@ -43,7 +43,7 @@ use crate::limits::{
 };
 use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
-use pressure::Common;
+use pressure::{Common, SHARED_EVERY};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -95,6 +95,8 @@ struct Worker {
     handshakes: Handshakes,
     ledger: Ledger,
     common: Common,
+    /// Calls of [`Worker::settle`].
+    settled: u32,
     /// How tight memory is.
     level: Level,
     now: Now,
@@ -189,6 +191,7 @@ pub(super) fn start(
         handshakes: Handshakes::new(options.certificates.as_ref()),
         ledger: Ledger::default(),
         common: Common::default(),
+        settled: 0,
         level: Level::Calm,
         now,
         turn: Duration::ZERO,
@@ -383,11 +386,14 @@ impl Worker {
         if self.index == 0 && (ticked || self.maintaining) {
             self.maintain();
         }
-        self.close_overdue();
+        if self.overdue_from.is_some() {
+            self.close_overdue();
+        }
         if !ticked {
             return;
         }
         self.pool.trim();
+        self.settled = SHARED_EVERY - 1;
         if self.index == 0 {
             self.take_back();
         }

@@ -339,6 +339,13 @@ impl Session {
         }
     }
 
+    /// Whether it has no memory but its own.
+    pub fn is_bare(&self) -> bool {
+        let is_plain =
+            matches!(self.state, State::Line | State::Keys(_) | State::SkipLine | State::Over);
+        is_plain && !self.access.is_amid_exchange()
+    }
+
     /// While a value arrives, also one that is thrown away: bytes of it that are still to come.
     pub fn missing_bytes(&self) -> Option<u64> {
         match &self.state {

@@ -37,7 +37,9 @@ impl Conn {
 
     /// Notes in the ledger what it holds now.
     pub(in crate::server) fn settle(&mut self, ledger: &mut Ledger) {
-        let now = self.count();
+        // As of nearly every connection after nearly every go.
+        let holds_nothing = self.held.is_none() && !self.link.is_tls() && self.session.is_bare();
+        let now = if holds_nothing { Holding::default() } else { self.count() };
         if now != self.holding {
             self.note(now, ledger);
         }

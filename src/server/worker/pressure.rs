@@ -19,8 +19,12 @@ use crate::server::go::End;
 /// and the allocator add.
 const BESIDE_CONN_BYTES: usize = 64;
 
+/// Every so many calls of [`Worker::settle`], and once a second, it is looked at what is in no ledger, or in
+/// those of others: backlogs of watchers, prefixes, logins.
+pub(super) const SHARED_EVERY: u32 = 16;
+
 /// What a worker has in its ledger for all of its connections together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Common {
     connections: usize,
     input: usize,
@@ -33,16 +37,13 @@ impl Worker {
     /// calls no more can come than these can hold.
     pub(super) fn settle(&mut self) {
         self.settle_common();
-        if self.ledger.has_changed() {
-            self.shared.memory.publish(self.index, &mut self.ledger);
+        self.settled = self.settled.wrapping_add(1);
+        let is_due = self.settled.is_multiple_of(SHARED_EVERY) || self.level > Level::Calm;
+        if !is_due && !self.ledger.has_changed() {
+            return;
         }
+        self.publish();
         let shared = &self.shared;
-        let logins = self.control.desk.as_ref().map_or(0, |desk| desk.held_bytes());
-        shared.memory.note_shared(
-            shared.store.hub().held_bytes(),
-            shared.prefixes.held_bytes(),
-            logins,
-        );
         let limit = shared.store.limit_bytes();
         let is_calm = shared.memory.total() <= free_bytes(limit);
         if is_calm && self.level == Level::Calm && shared.memory.level() == Level::Calm {
@@ -56,6 +57,17 @@ impl Worker {
         }
     }
 
+    fn publish(&mut self) {
+        let shared = &self.shared;
+        shared.memory.publish(self.index, &mut self.ledger);
+        let logins = self.control.desk.as_ref().map_or(0, |desk| desk.held_bytes());
+        shared.memory.note_shared(
+            shared.store.hub().held_bytes(),
+            shared.prefixes.held_bytes(),
+            logins,
+        );
+    }
+
     fn settle_common(&mut self) {
         let (input, output) = self.pool.held_bytes();
         let now = Common {
@@ -66,6 +78,9 @@ impl Worker {
             output,
             tls: self.handshakes.held_bytes(),
         };
+        if now == self.common {
+            return;
+        }
         let before = &self.common;
         self.ledger.change(Part::Connections, before.connections, now.connections);
         self.ledger.change(Part::Input, before.input, now.input);
