@@ -31,6 +31,8 @@ struct Ready<'a> {
     key: Key<'a>,
     /// Bytes of its line.
     len: usize,
+    /// Bytes of the block behind it: the next request of the batch was read from behind both.
+    block_len: usize,
     /// None: another line about one key, of which no more was read.
     plain: Option<Plain<'a>>,
 }
@@ -67,8 +69,10 @@ impl Session {
             }
             let step = self.obey_ready(ready, &rest[at..], out, turn);
             at += step.consumed;
-            // What was refused has yet to see its block go.
-            if step.want.is_some() || !matches!(self.state, State::Line) {
+            // What was refused has yet to see its block go, or has none: then the others are not where they
+            // were read.
+            let is_where_read = step.consumed == ready.len + ready.block_len;
+            if step.want.is_some() || !matches!(self.state, State::Line) || !is_where_read {
                 return Some(Step { consumed: at, ..step });
             }
         }
@@ -141,10 +145,10 @@ fn read<'a>(input: &'a [u8], turn: &Turn<'_>, batch: &mut Batch<'a>) {
     let count_max = BATCH_MAX.min(turn.requests_left as usize);
     let mut at = 0;
     while batch.len() < count_max
-        && let Some((ready, block_len)) = read_one(&input[at..], turn)
+        && let Some(ready) = read_one(&input[at..], turn)
     {
-        at += ready.len + block_len;
-        let is_certain = block_len == 0 || has_block(input, at, block_len);
+        at += ready.len + ready.block_len;
+        let is_certain = ready.block_len == 0 || has_block(input, at, ready.block_len);
         let is_last = !is_certain || at >= input.len();
         let is_needed = match ready.plain {
             // What becomes of an odd block is for the slower way to say, and nobody knows what stands
@@ -167,24 +171,24 @@ fn has_block(input: &[u8], end: usize, len: usize) -> bool {
     len <= COPY_VALUE_MAX && input.get(..end).is_some_and(|input| input.ends_with(BLOCK_END))
 }
 
-/// The line that begins `input`, and the length of its block.
-fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<(Ready<'a>, usize)> {
+/// The line that begins `input`.
+fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<Ready<'a>> {
     let store = &turn.shared.store;
     if let Some(verb) = Verb::of(input) {
         let (key, len) = plain::get(verb, input).filter(|_| !verb.touches())?;
         let plain = Some(Plain::Get { shows_cas: verb.shows_cas() });
-        return Some((Ready { key: store.key(key), len, plain }, 0));
+        return Some(Ready { key: store.key(key), len, block_len: 0, plain });
     }
     if let Some((line, noreply, len)) = plain::set(input) {
         let block_len = line.value_len + BLOCK_END.len();
         let plain = Some(Plain::Set { line, noreply });
-        return Some((Ready { key: store.key(line.key), len, plain }, block_len));
+        return Some(Ready { key: store.key(line.key), len, block_len, plain });
     }
     if let Some(count) = plain::count(input) {
         let (key, len) = (store.key(count.key), count.len);
-        return Some((Ready { key, len, plain: Some(Plain::Count(count)) }, 0));
+        return Some(Ready { key, len, block_len: 0, plain: Some(Plain::Count(count)) });
     }
     let (key, len, value_len) = plain::about_key(input)?;
     let block_len = value_len.map_or(0, |len| len + BLOCK_END.len());
-    Some((Ready { key: store.key(key), len, plain: None }, block_len))
+    Some(Ready { key: store.key(key), len, block_len, plain: None })
 }
