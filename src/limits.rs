@@ -65,6 +65,10 @@ pub const BUSY_BYTES_PER_POLL: usize = 512 * 1024;
 /// Bytes that those which go at once have read and written in their goes before, at the most.
 pub const BUSY_BYTES_AT_ONCE: usize = 256 * 1024;
 
+/// While somebody watches, a go executes one part in so many of `-R`: up to 20 watchers are told of each
+/// request.
+pub const WATCHED_REQUESTS_PART: u32 = 8;
+
 /// Work beside reading and writing, such as copying a value to which something is appended, counts as one
 /// request (`-R`) for each so many bytes.
 pub const WORK_BYTES_PER_REQUEST: usize = 16 * 1024;

@@ -28,7 +28,7 @@ use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
 use crate::limits::{
     BUSY_GO_BYTES, LIGHT_WRITE_BYTES, LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
-    VALUE_BYTES_PER_GO, WRITE_AT_ONCE_BYTES,
+    VALUE_BYTES_PER_GO, WATCHED_REQUESTS_PART, WRITE_AT_ONCE_BYTES,
 };
 use crate::memory::Ledger;
 use crate::metrics::Counter;
@@ -284,11 +284,16 @@ impl Conn {
         if !go.is_to_execute() {
             return;
         }
+        let hub = context.shared.store.hub();
+        let requests_max = match hub.is_watched() {
+            true => context.requests_per_turn.div_ceil(WATCHED_REQUESTS_PART),
+            false => context.requests_per_turn,
+        };
         let mut turn = Turn {
             now: context.now,
             shared: context.shared,
             counters: context.counters,
-            requests_left: context.requests_per_turn,
+            requests_left: requests_max,
             was_long: false,
             descriptor: self.stream().as_raw_fd(),
             wake: &|| context.mailbox.wake_for(context.index),
@@ -296,7 +301,7 @@ impl Conn {
         let Buffers { input, output, .. } = &mut *go.held;
         output.set_high_water(context.pool.high_water());
         let (consumed, want) = self.session.advance(input.unread(), output, &mut turn);
-        self.has_executed |= turn.requests_left < context.requests_per_turn;
+        self.has_executed |= turn.requests_left < requests_max;
         context.was_long |= turn.was_long;
         input.consume(consumed);
         go.next = if output.weight() < WRITE_AT_ONCE_BYTES {

@@ -112,6 +112,11 @@ impl Hub {
         Classes(self.watched.load(Relaxed)).meet(classes)
     }
 
+    /// Whether anybody watches anything: one relaxed load.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Relaxed) != 0
+    }
+
     /// Tells the watchers of an event, if there are any.
     pub fn emit(&self, event: &Event<'_>) {
         if !self.watches(event.classes()) {
