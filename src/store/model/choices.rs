@@ -8,8 +8,9 @@ enum Source {
     /// The state of xorshift64*: small, seeded, the same everywhere.
     #[cfg(test)]
     Seed(u64),
-    /// Few bytes a number, so that an input of some hundred is a hundred steps; zeroes behind the end.
-    Bytes(std::vec::IntoIter<u8>),
+    /// Few bytes a number, so that an input of some hundred is a hundred steps; zeroes behind the end. The
+    /// next byte is the last one.
+    Bytes(Vec<u8>),
 }
 
 impl Choices {
@@ -20,7 +21,7 @@ impl Choices {
     }
 
     pub(super) fn given(bytes: &[u8]) -> Choices {
-        Choices(Source::Bytes(bytes.to_vec().into_iter()))
+        Choices(Source::Bytes(bytes.iter().rev().copied().collect()))
     }
 
     /// Whether all bytes have been used.
@@ -28,7 +29,7 @@ impl Choices {
         match &self.0 {
             #[cfg(test)]
             Source::Seed(_) => false,
-            Source::Bytes(bytes) => bytes.as_slice().is_empty(),
+            Source::Bytes(bytes) => bytes.is_empty(),
         }
     }
 
@@ -62,6 +63,6 @@ impl Choices {
     }
 }
 
-fn take(bytes: &mut std::vec::IntoIter<u8>, count: usize) -> u64 {
-    bytes.by_ref().take(count).fold(0, |number, byte| number << 8 | u64::from(byte))
+fn take(bytes: &mut Vec<u8>, count: usize) -> u64 {
+    (0..count).filter_map(|_| bytes.pop()).fold(0, |number, byte| number << 8 | u64::from(byte))
 }
