@@ -36,6 +36,8 @@ mod store;
 
 mod text;
 
+mod tls;
+
 mod users;
 
 pub use binary::binary;
@@ -50,6 +52,7 @@ pub use sasl::sasl;
 pub use session::session;
 pub use store::store;
 pub use text::text;
+pub use tls::tls;
 pub use users::users;
 
 /// A body and what it is fed with.
@@ -78,11 +81,12 @@ pub const TARGETS: &[Target] = &[
     target("binary", binary, 0, "binary", 400, 1),
     target("options", options, 0, "options", 300, 4),
     target("command_line", command_line, 1, "options", 300, 100),
-    target("users", users, 1, "users", 300, 10),
+    target("users", users, 1, "users", 300, 20),
     target("sasl", sasl, 2, "users", 300, 20),
     target("datagram", datagram, input::HEAD, "session", 1400, 50),
     target("session", session, input::HEAD, "session", 4096, 100),
     target("pair", pair, input::HEAD, "session", 4096, 100),
+    target("tls", tls, input::HEAD, "tls", 2000, 200),
     target("store", store, 1, "store", 600, 100),
 ];
 

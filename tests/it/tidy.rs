@@ -41,8 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "cli", "config", "session", "store", "auth", "protocol", "watch", "limits", "clock",
-            "metrics",
+            "cli", "config", "session", "tls", "store", "auth", "protocol", "watch", "limits",
+            "clock", "metrics",
         ],
     ),
     ("lib", &[]),
