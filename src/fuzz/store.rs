@@ -4,7 +4,7 @@
 use crate::store::model;
 
 /// A tiny store and a naive map never differ, its parts are in order after every some steps, and nothing
-/// is left in the end. See [`model::operate`].
+/// is left in the end.
 pub fn store(data: &[u8]) {
     model::operate(data);
 }
