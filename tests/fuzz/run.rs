@@ -47,6 +47,7 @@ pub fn cpus() -> usize {
 }
 
 /// Runs all of it in two halves and fails if anything did.
+#[expect(clippy::print_stdout, reason = "what a run tells")]
 pub fn run(plan: &Plan, targets: &[Target]) {
     let works: Vec<Work> = targets.iter().map(|target| Work::new(*target)).collect();
     // What fails is told of when it is small.
@@ -152,6 +153,7 @@ fn fail(work: &Work, input: &[u8], words: String) {
     *work.failed.lock().expect("nobody panics with it") = Some(words);
 }
 
+#[expect(clippy::print_stdout, reason = "what a run tells")]
 fn print(works: &[Work], took: Duration) {
     let mut sum = 0;
     for work in works {
