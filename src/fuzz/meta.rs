@@ -14,16 +14,23 @@ pub fn meta(data: &[u8]) {
     let Line::Whole { text: line, len } = text::line(data) else { return };
     let Some(Command::Keyed(verb)) = Command::of(line) else { return };
     let tokens = Tokens::split(line);
-    match meta::parse(verb, &tokens) {
+    let read = meta::parse(verb, &tokens);
+    if let Some((key, found_len, value_len)) = plain::about_key(data) {
+        check_guess(key, &tokens);
+        assert_eq!(found_len, len);
+        // What is read behind the block depends on it.
+        let block_len = match &read {
+            Ok(request) => request.value_len as u64 + 2,
+            Err(refused) => refused.block_len,
+        };
+        assert!(value_len.is_none_or(|len| len as u64 + 2 == block_len));
+    }
+    match read {
         Ok(request) => check(verb, &request, &tokens),
         Err(refused) => {
             assert!(refused.block_len <= BLOCK_MAX);
             assert!(verb == Verb::Set || refused.block_len == 0);
         }
-    }
-    if let Some((key, found_len, _)) = plain::about_key(data) {
-        check_guess(key, &tokens);
-        assert_eq!(found_len, len);
     }
 }
 

@@ -89,7 +89,12 @@ pub fn about_key(input: &[u8]) -> Option<(&[u8], usize, Option<usize>)> {
     };
     let (key, rest) = key(&input[word_len..])?;
     let value_len = match input[1] {
-        b's' => Some(number(rest.strip_prefix(b" ")?)?.0 as usize),
+        b's' => {
+            let (len, rest) = number(rest.strip_prefix(b" ")?)?;
+            // What has something glued to it is no number, and no block follows.
+            let is_ended = rest.first() == Some(&b' ') || line_end_len(rest).is_some();
+            Some(is_ended.then_some(len as usize)?)
+        }
         _ => None,
     };
     let len = memchr(b'\n', &input[..input.len().min(LINE_WINDOW)])? + 1;
@@ -181,6 +186,8 @@ mod tests {
             "mg  key\r\n",
             "ms k\r\n",
             "ms k x\r\n",
+            "ms k 1-\r\n",
+            "ms k 1\rx\n",
             "me k\r\n",
             "mn\r\n",
             "get a\r\n",
