@@ -2,10 +2,10 @@
 //! clients.
 //!
 //! ```text
-//! args → probe → server, victim → report
-//!        soak  → server, victims
+//! args → probe → daemon, victim → report
+//!        soak  → daemon, victims
 //!                 patterns → crowd → socket, encryption → tally
-//!                                             cores, memory, random, latency, running, clock
+//!                                             cores, resident, random, latency, running, clock
 //! ```
 //!
 //! `probe` holds one pattern at a time against a fresh server, beside one well-behaved client;
@@ -21,9 +21,9 @@ mod soak;
 
 mod report;
 
-mod server;
+mod daemon;
 
-mod memory;
+mod resident;
 
 mod cores;
 
@@ -44,7 +44,10 @@ mod socket;
 mod encryption;
 
 #[path = "../nuthatch-load/random.rs"]
-#[expect(dead_code, reason = "the load generator's popularities are not drawn here")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the load generator's popularities are not drawn here")
+)]
 mod random;
 
 #[path = "../nuthatch-load/latency.rs"]

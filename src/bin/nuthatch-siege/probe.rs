@@ -6,16 +6,17 @@ use std::thread;
 use std::time::Duration;
 
 use crate::args::Plan;
+use crate::clock;
 use crate::cores::{self, Cores};
+use crate::daemon::{Server, Setup};
 use crate::patterns::Pattern;
 use crate::report;
+use crate::resident::Resident;
 use crate::running::Running;
-use crate::server::{Server, Setup};
 use crate::tally::Tally;
 use crate::target::{Needs, Target};
 use crate::victim::client::Client;
 use crate::victim::{Experience, Victim};
-use crate::{clock, memory::Resident};
 
 /// What came of one pattern.
 #[derive(Debug)]

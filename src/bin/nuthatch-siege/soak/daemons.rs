@@ -18,9 +18,9 @@ use super::client::Scene;
 use super::ledger::Ledger;
 use super::weather::Weather;
 use crate::clock;
-use crate::memory::Resident;
+use crate::daemon::{Server, Setup};
 use crate::random::Random;
-use crate::server::{Server, Setup};
+use crate::resident::Resident;
 use crate::target::Target;
 
 /// A daemon with its clients' scene.

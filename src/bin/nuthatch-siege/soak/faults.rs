@@ -16,9 +16,9 @@ use nix::sys::signal::Signal;
 
 use super::counts::Counts;
 use super::daemons::Daemon;
+use crate::daemon::certify;
 use crate::random::Random;
 use crate::running::Running;
-use crate::server::certify;
 
 /// What can go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,9 +54,9 @@ use self::daemons::Daemon;
 use self::roles::Cast;
 use self::verdict::Verdict;
 use crate::clock;
+use crate::daemon::Setup;
 use crate::random::{Random, mix};
 use crate::running::Running;
-use crate::server::Setup;
 
 /// The command line of a soak.
 pub fn command() -> Command {

@@ -71,9 +71,8 @@ pub fn cast(daemons: &[Daemon]) -> io::Result<Vec<Cast<'_>>> {
             roles.push(role("tls binary", tls(&tls13), Codec::Binary));
             let reader = role("reader", plain, Codec::Text);
             roles.push(Role { habit: Habit::Reads, ..reader });
-            if target.udp.is_some() {
-                // A port that `-l` names is that of both.
-                let datagrams = role("udp text", Place::Udp(target.plain), Codec::Text);
+            if let Some(udp) = target.udp {
+                let datagrams = role("udp text", Place::Udp(udp), Codec::Text);
                 roles.push(Role { habit: Habit::Datagrams, ..datagrams });
             }
         }

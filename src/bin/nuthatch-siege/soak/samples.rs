@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::counts::Counts;
 use super::daemons::Daemon;
 use crate::clock;
-use crate::memory::Resident;
+use crate::resident::Resident;
 use crate::running::Running;
 
 /// What was seen of one daemon.

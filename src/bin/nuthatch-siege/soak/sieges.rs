@@ -25,8 +25,6 @@ pub fn run(daemons: &[Daemon], counts: &Counts, running: &Running, seed: u64, ta
         let Some((daemon, pattern)) = choose(daemons, &mut random) else { return };
         let Some(mut target) = daemon.target().cloned() else { continue };
         target.connections_max = CONNECTIONS_MAX;
-        // A port that `-l` names is that of both.
-        target.udp = target.udp.map(|_| target.plain);
         let turn = Running::for_time(seconds(&mut random, 2, 8));
         let seed = random.bits();
         counts.say(&format!("siege {} of {} with seed {seed}", pattern.name, daemon.name));

@@ -7,7 +7,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -18,7 +18,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{Pid, Uid};
 
 use crate::clock;
-use crate::memory::Resident;
+use crate::resident::Resident;
 use crate::target::{Login, Target};
 use crate::victim::client::Client;
 
@@ -128,7 +128,8 @@ impl Server {
         let mut target = Target {
             plain,
             tls,
-            udp: if setup.has_udp { Some(free_udp_port()?) } else { None },
+            // An address of -l has one port for both.
+            udp: setup.has_udp.then_some(plain),
             login: setup.has_login.then(login),
             pid: 0,
             // Some are the server's own, and the victim's.
@@ -239,10 +240,6 @@ pub fn connections_max() -> usize {
 
 fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
-}
-
-fn free_udp_port() -> io::Result<SocketAddr> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
 /// A server that has not answered by then does not.
