@@ -1,7 +1,7 @@
 //! nuthatch: a cache daemon that any memcached client can use unchanged.
 //!
 //! ```text
-//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics, memory, heap
+//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics, memory, heap, sync
 //! ```
 //!
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
@@ -11,6 +11,8 @@
 //! Beside `main` stands `fuzz`, the bodies of fuzz targets: nothing of the daemon names it.
 
 pub mod limits;
+
+mod sync;
 
 pub mod clock;
 

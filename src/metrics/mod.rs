@@ -4,10 +4,14 @@
 //! has one writer. A reset takes the present sums as the new zero, so that it writes to no block.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+mod connections;
 
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
+
+pub use connections::Connections;
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
@@ -112,7 +116,7 @@ pub struct Counters([AtomicU64; COUNTERS]);
 
 impl Counters {
     fn new() -> Counters {
-        Counters([const { AtomicU64::new(0) }; COUNTERS])
+        Counters(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
     /// Adds `count`. Only the thread that owns the block may call this: it is a load and a store.
@@ -134,8 +138,8 @@ pub struct Metrics {
     zero: Mutex<[u64; COUNTERS]>,
     /// Full-size read buffers of each thread, and those of them that are in nobody's use.
     buffers: Box<[CachePadded<[AtomicU64; 2]>]>,
-    /// Client connections that are open now.
-    pub curr_connections: CachePadded<AtomicUsize>,
+    /// Client connections.
+    pub connections: Connections,
     /// Whether the listeners accept.
     pub accepting: AtomicBool,
 }
@@ -147,7 +151,7 @@ impl Metrics {
             blocks: (0..threads).map(|_| CachePadded::new(Counters::new())).collect(),
             zero: Mutex::new([0; COUNTERS]),
             buffers: (0..threads).map(|_| CachePadded::default()).collect(),
-            curr_connections: CachePadded::new(AtomicUsize::new(0)),
+            connections: Connections::default(),
             accepting: AtomicBool::new(true),
         }
     }

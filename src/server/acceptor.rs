@@ -133,7 +133,6 @@ impl Acceptor {
         let control = Arc::new(Control {
             desk,
             waker,
-            suspended: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             gathers: Mutex::default(),
             listing_threads: options.threads + 1,
@@ -334,7 +333,7 @@ impl Acceptor {
         let from_last = (1..=count).map(|step| (self.last + step) % count);
         self.last =
             from_last.min_by_key(|&index| self.workers[index].load()).expect("there is a worker");
-        self.shared.metrics.curr_connections.fetch_add(1, SeqCst);
+        self.shared.metrics.connections.note_opened();
         self.counters().bump(Counter::TotalConnections);
         self.workers[self.last].hand_over(stream, terms, seat);
     }
@@ -387,8 +386,8 @@ impl Acceptor {
         self.suspended_at = Some(self.shared.clock.now().instant);
         self.counters().bump(Counter::ListenDisabledNum);
         self.shared.metrics.accepting.store(false, Relaxed);
-        self.control.suspended.store(true, SeqCst);
-        // A connection that closed before the store above woke nobody.
+        self.shared.metrics.connections.await_close();
+        // A connection that closed before this woke nobody.
         self.resume();
     }
 
@@ -404,7 +403,7 @@ impl Acceptor {
         let micros = now.duration_since(suspended_at).as_micros();
         self.counters().add(Counter::TimeInListenDisabledUs, micros as u64);
         self.shared.metrics.accepting.store(true, Relaxed);
-        self.control.suspended.store(false, SeqCst);
+        self.shared.metrics.connections.end_wait();
     }
 
     fn complain(&mut self, what: &str, err: &io::Error) {
@@ -416,7 +415,7 @@ impl Acceptor {
     }
 
     fn is_full(&self) -> bool {
-        self.shared.metrics.curr_connections.load(SeqCst) >= self.connections_max
+        self.shared.metrics.connections.count() >= self.connections_max
     }
 
     fn counters(&self) -> &Counters {

@@ -17,11 +17,9 @@ use std::fmt::Write;
 use std::ops::Range;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::AcqRel};
-
-use parking_lot::Mutex;
 
 use super::mail::{Mailbox, Message};
+use super::parts::Parts;
 use crate::limits::CONNS_PORTION;
 use crate::session::Portion;
 
@@ -31,9 +29,7 @@ pub(super) struct Gather {
     asker: Mailbox,
     /// The asking connection's place in its worker's slab.
     index: usize,
-    /// Threads that have not said what is theirs.
-    missing: AtomicUsize,
-    found: Mutex<Found>,
+    found: Parts<Found>,
 }
 
 #[derive(Default)]
@@ -57,8 +53,7 @@ impl Gather {
             descriptors: from..from.saturating_add(CONNS_PORTION),
             asker,
             index,
-            missing: AtomicUsize::new(threads),
-            found: Mutex::default(),
+            found: Parts::new(threads, Found::default()),
         })
     }
 
@@ -71,21 +66,22 @@ impl Gather {
     pub(super) fn answer(self: &Arc<Self>, list: impl FnOnce(&mut Part<'_>)) {
         let mut part = Part { descriptors: &self.descriptors, found: Found::default() };
         list(&mut part);
-        let mut found = self.found.lock();
-        found.entries.append(&mut part.found.entries);
-        found.next = [found.next, part.found.next].into_iter().flatten().min();
-        drop(found);
-        if self.missing.fetch_sub(1, AcqRel) == 1 {
+        let is_last = self.found.add(|found| {
+            found.entries.append(&mut part.found.entries);
+            found.next = [found.next, part.found.next].into_iter().flatten().min();
+        });
+        if is_last {
             self.asker.send(Message::Listed(Arc::clone(self)));
         }
     }
 
     /// What has been gathered, in the order of descriptors.
     pub(super) fn portion(&self) -> Portion {
-        let mut found = self.found.lock();
-        found.entries.sort_unstable_by_key(|(descriptor, _)| *descriptor);
-        let lines = found.entries.iter().map(|(_, lines)| lines.as_str()).collect();
-        Portion { lines, next: found.next }
+        self.found.with(|found| {
+            found.entries.sort_unstable_by_key(|(descriptor, _)| *descriptor);
+            let lines = found.entries.iter().map(|(_, lines)| lines.as_str()).collect();
+            Portion { lines, next: found.next }
+        })
     }
 }
 

@@ -15,14 +15,15 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 
 use super::mail::{Mailbox, Message};
+use super::tickets::Ticket;
 use crate::auth::{Attempt, Gate, Judgement, Origin, Verdict};
 use crate::clock::Clock;
 
@@ -37,19 +38,6 @@ const BESIDE_ATTEMPT_BYTES: usize = 256;
 
 /// For how long an attempt waits at the most while the file is being written.
 const SETTLE_MAX: Duration = Duration::from_millis(500);
-
-/// One attempt of one connection of a worker.
-#[derive(Debug)]
-pub(super) struct Ticket {
-    /// The connection's place.
-    pub(super) index: usize,
-    /// Nobody waits for the verdict once the worker has let go of the other end.
-    is_open: Weak<()>,
-}
-
-/// A worker's attempts that have no verdict yet, by the places of the connections.
-#[derive(Debug, Default)]
-pub(super) struct Tickets(HashMap<usize, Arc<()>>);
 
 /// Where attempts are handed in.
 #[derive(Clone, Debug)]
@@ -117,32 +105,6 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.cell.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
-impl Tickets {
-    /// A ticket for the connection at `index`.
-    pub(super) fn issue(&mut self, index: usize) -> Ticket {
-        let open = Arc::new(());
-        let is_open = Arc::downgrade(&open);
-        self.0.insert(index, open);
-        Ticket { index, is_open }
-    }
-
-    /// Whether the connection is still the one that the ticket was issued to; it is used up then.
-    pub(super) fn redeem(&mut self, ticket: &Ticket) -> bool {
-        ticket.is_open() && self.0.remove(&ticket.index).is_some()
-    }
-
-    /// The connection at `index` is gone.
-    pub(super) fn void(&mut self, index: usize) {
-        self.0.remove(&index);
-    }
-}
-
-impl Ticket {
-    fn is_open(&self) -> bool {
-        self.is_open.strong_count() > 0
     }
 }
 
@@ -336,6 +298,7 @@ fn tell(held: Held<Verdict>) {
 mod tests {
     use super::*;
     use crate::auth::Ask;
+    use crate::server::tickets::Tickets;
 
     /// Attempts from three places, the first of which has most of them.
     #[test]
@@ -378,16 +341,5 @@ mod tests {
         assert_eq!(queue.pop(false, now).map(|held| held.ticket.index), Some(1));
         assert!(queue.pop(false, now).is_none());
         assert_eq!(cell.load(Relaxed), 0, "nothing waits");
-    }
-
-    #[test]
-    fn a_ticket_is_for_one_attempt_of_one_connection() {
-        let mut tickets = Tickets::default();
-        let first = tickets.issue(7);
-        assert!(tickets.redeem(&first) && !tickets.redeem(&first));
-        let gone = tickets.issue(7);
-        tickets.void(7);
-        let next = tickets.issue(7);
-        assert!(!tickets.redeem(&gone) && tickets.redeem(&next));
     }
 }

@@ -10,8 +10,8 @@ use mio::{Registry, Token, Waker};
 use super::Terms;
 use super::crowd::Seat;
 use super::gather::Gather;
-use super::login::Ticket;
 use super::stream::Stream;
+use super::tickets::Ticket;
 use crate::auth::Verdict;
 use crate::watch::Wake;
 

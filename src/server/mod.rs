@@ -29,6 +29,7 @@ mod link;
 mod listener;
 mod login;
 mod mail;
+mod parts;
 mod peers;
 pub mod process;
 mod ready;
@@ -36,6 +37,7 @@ mod signals;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod udp;
 mod worker;
 
@@ -252,8 +254,6 @@ impl std::error::Error for StartError {}
 struct Control {
     /// The acceptor's.
     waker: Waker,
-    /// Accepting waits for a connection to close.
-    suspended: AtomicBool,
     /// The server is to stop.
     stop: AtomicBool,
     /// Lists that workers want gathered. At most one for each connection.
@@ -270,13 +270,6 @@ impl Control {
         signals::log_stop(graceful);
         self.stop.store(true, SeqCst);
         self.wake();
-    }
-
-    /// Notes that a connection has closed: who was told to wait may be accepted.
-    fn connection_closed(&self) {
-        if self.suspended.load(SeqCst) {
-            self.wake();
-        }
     }
 
     /// Has the acceptor ask everybody for a portion of the list of connections.

@@ -145,7 +145,7 @@ impl Server {
     }
 
     fn until_open(&self, count: usize) {
-        self.until(|server| server.shared.metrics.curr_connections.load(SeqCst) == count);
+        self.until(|server| server.shared.metrics.connections.count() == count);
     }
 
     fn stop(mut self) {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,11 @@ use super::gather::Gather;
 use super::go::{Context, End, Go};
 use super::handshakes::{self, Handshakes};
 use super::link::Link;
-use super::login::Tickets;
 use super::mail::{Mailbox, Message};
 use super::peers::Peers;
 use super::ready::{Kind, Ready};
 use super::stream::Stream;
+use super::tickets::Tickets;
 use super::udp::{Budget, Udp};
 use super::{Control, Deadlines, Options, Terms};
 use crate::auth::Verdict;
@@ -558,7 +558,8 @@ impl Worker {
         drop(conn);
         self.seats.remove(&index);
         self.load.fetch_sub(1, Relaxed);
-        self.shared.metrics.curr_connections.fetch_sub(1, SeqCst);
-        self.control.connection_closed();
+        if self.shared.metrics.connections.note_closed() {
+            self.control.wake();
+        }
     }
 }

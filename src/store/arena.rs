@@ -20,10 +20,9 @@ use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU32};
 
-use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
-use parking_lot::Mutex;
-
 use super::item::HEADER_BYTES;
+use crate::sync::Mutex;
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 
 /// Where a chunk begins: a count of granules from the arena's base. 0 stands for no chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,7 +166,7 @@ impl Arena {
         let pool = Pool { free: Vec::new(), fresh: 1, taken: 0, limit: 0 };
         let notes = zeroed(reserved >> page_shift);
         let region_floors = zeroed(reserved / REGION_BYTES);
-        let pool = pool.into();
+        let pool = Mutex::new(pool);
         let last = reserved - HEADER_BYTES;
         let geometry = Geometry { base, last, page_shift, granule_shift };
         let arena = Arena { geometry, reserved, notes, region_floors, pool };

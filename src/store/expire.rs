@@ -8,14 +8,13 @@
 //! others there are, and no item pays for a place in a wheel or a list.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-
 use super::Store;
 use super::arena::PageId;
 use super::class::ClassId;
 use super::item::{Kind, Mark};
 use super::shard::Shard;
 use crate::clock::{Expiry, Secs};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What one slice of a sweep may cost, in units of some 3 ns: 10 to 40 µs.
 const SLICE_COST: usize = 12_000;

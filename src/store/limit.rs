@@ -4,14 +4,12 @@
 //! [`Store::maintain`] or by whoever needs it ([`Store::make_way`]).
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-use parking_lot::Mutex;
-
 use super::ghost::SET_BYTES;
 use super::shape::{Shape, ghost_sets, with_allowance};
 use super::{Options, PAGES_PER_SHARD_LEAST, Store};
 use crate::clock::Secs;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What bounds a store.
 #[derive(Debug)]
@@ -32,12 +30,12 @@ pub(super) struct Limit {
 impl Limit {
     pub(super) fn new(options: &Options, shape: &Shape) -> Limit {
         Limit {
-            bytes: options.memory_bytes.into(),
-            lent: 0.into(),
-            ghosts: (shape.shards * shape.ghost_sets * SET_BYTES).into(),
+            bytes: AtomicUsize::new(options.memory_bytes),
+            lent: AtomicUsize::new(0),
+            ghosts: AtomicUsize::new(shape.shards * shape.ghost_sets * SET_BYTES),
             can_give_way: options.evictions && !options.large_pages,
-            changing: Mutex::default(),
-            turn: 0.into(),
+            changing: Mutex::new(()),
+            turn: AtomicUsize::new(0),
         }
     }
 }

@@ -55,13 +55,8 @@ mod validate;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
 
 use crossbeam::utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard};
 
 pub use counters::{Class, Totals};
 pub use glance::Seen;
@@ -76,6 +71,11 @@ pub use walk::{ClassWalk, Entry, Walk};
 
 use crate::clock::{Clock, Expiry, Secs};
 use crate::limits::KEY_LEN_MAX;
+use crate::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use crate::sync::{Mutex, MutexGuard};
 use crate::watch::{self, Hub};
 use arena::{Arena, Ref};
 use class::Sizes;

@@ -16,7 +16,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam::utils::CachePadded;
 
@@ -34,6 +33,7 @@ use super::scores::{Ageing, Scores};
 use super::slab::Slab;
 use super::{Key, Meta, Miss, Refusal};
 use crate::clock::{Expiry, Secs};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::watch::Hub;
 
 /// The first unique that is handed out (text, section 4).

@@ -4,12 +4,11 @@
 //! index. The other frees what has expired. Neither waits for the other: to give back a GiB takes seconds.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
-
 use super::Store;
 use super::drain::ITEMS_PER_BACKGROUND_SLICE;
 use super::shard::Shard;
 use crate::clock::Secs;
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// A round through all shards, once a second.
 #[derive(Debug, Default)]

@@ -9,8 +9,6 @@
 //! move between classes meanwhile can hide items from it or show them twice.
 #![forbid(unsafe_code)]
 
-use parking_lot::MutexGuard;
-
 use super::Store;
 use super::arena::Ref;
 use super::class::ClassId;
@@ -18,6 +16,7 @@ use super::index;
 use super::item::{Chunk, Kind, Mark};
 use super::shard::Shard;
 use crate::clock::{Expiry, Secs};
+use crate::sync::unlock_fair;
 
 /// What one call may spend: some 20 to 50 µs of a shard's lock.
 const BUDGET: u32 = 1024;
@@ -130,7 +129,7 @@ impl Store {
             None => *walk = Walk { shard: walk.shard + 1, position: 0 },
         }
         // Who waits for this shard comes before the next call for it.
-        MutexGuard::unlock_fair(shard);
+        unlock_fair(shard);
         (walk.shard as usize) < self.shards.len()
     }
 
@@ -148,7 +147,7 @@ impl Store {
         while let Some(shard) = self.shards.get(walk.shard as usize) {
             let shard = shard.lock();
             let wants_more = shard.walk_class(walk, now, &mut budget, &mut visit);
-            MutexGuard::unlock_fair(shard);
+            unlock_fair(shard);
             if !wants_more {
                 return false;
             }

@@ -7,16 +7,16 @@
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use arrayvec::ArrayVec;
 use crossbeam::utils::CachePadded;
-use parking_lot::Mutex;
 
 use super::backlog::Backlog;
 use super::{Classes, Event};
 use crate::clock::Clock;
 use crate::limits::{KEY_LEN_MAX, WATCH_BACKLOG_MAX_BYTES, WATCHERS_MAX};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// Makes a session look at its watcher. Called from any thread, rarely: once after each time that
 /// a watcher has taken all there was.

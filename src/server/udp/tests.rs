@@ -40,7 +40,6 @@ impl Pair {
         let control = Control {
             desk: None,
             waker: Waker::new(poll.registry(), Token(0)).expect("a waker"),
-            suspended: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             gathers: Mutex::default(),
             listing_threads: 1,

@@ -2,8 +2,6 @@
 //! them, and where that is not enough closes those that hold most.
 #![forbid(unsafe_code)]
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use super::Worker;
 use crate::heap;
 use crate::limits::{
@@ -130,7 +128,7 @@ impl Worker {
     /// room again. Who is about to go is not among them: it has its go first.
     fn shed(&mut self, limit: usize) {
         let full = free_bytes(limit) + limit / CLIENTS_FULL_PART;
-        let count = self.shared.metrics.curr_connections.load(Relaxed).max(1);
+        let count = self.shared.metrics.connections.count().max(1);
         let fair = (full / count).max(SHED_LEAST_BYTES);
         let mut greedy: Vec<(usize, usize)> = self
             .conns

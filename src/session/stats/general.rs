@@ -63,7 +63,7 @@ fn process(into: &mut dyn Sink, turn: &Turn<'_>) {
 
 fn connections(into: &mut dyn Sink, turn: &Turn<'_>) {
     let (metrics, options) = (&turn.shared.metrics, &turn.shared.options);
-    let open = metrics.curr_connections.load(Relaxed) as u64;
+    let open = metrics.connections.count() as u64;
     add_all(
         into,
         &[
