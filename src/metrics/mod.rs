@@ -182,7 +182,9 @@ impl Metrics {
 
     /// Sum over all threads since the last reset.
     pub fn total(&self, counter: Counter) -> u64 {
-        self.sum(counter as usize).wrapping_sub(self.zero.lock()[counter as usize])
+        // First, so that the sum is no older than the zero, which would be a total below nothing.
+        let zero = self.zero.lock()[counter as usize];
+        self.sum(counter as usize).wrapping_sub(zero)
     }
 
     /// Makes all totals 0 (`stats reset`).
