@@ -204,6 +204,7 @@ impl Arena {
         };
         debug_assert!(gone.is_ok(), "a page of our own mapping");
         let mut pool = self.pool.lock();
+        debug_assert!(page.0 != 0 && page.0 < pool.fresh && !pool.free.contains(&page));
         pool.taken -= 1;
         pool.free.push(page);
     }

@@ -139,6 +139,7 @@ impl Shard {
     /// Writes the bytes of `payload` into the value of `item`, from offset `at` on. Nobody reads
     /// the item: it is not linked, or not pinned.
     pub(super) fn fill(&mut self, item: Ref, at: usize, payload: Payload<'_>) {
+        debug_assert!(!self.slab.chunk(item).has(Mark::PINNED), "{item:?} is read");
         if let Payload::Bytes(bytes) = payload
             && !self.slab.chunk(item).has(Mark::CHAINED)
         {
@@ -156,6 +157,7 @@ impl Shard {
 
     /// Overwrites the value of `item` with spaces from offset `at` on. It has no chain.
     pub(super) fn pad(&mut self, item: Ref, at: usize) {
+        debug_assert!(!self.slab.chunk(item).has(Mark::PINNED), "{item:?} is read");
         // SAFETY: the lock is held, and the caller has seen that the item is not pinned.
         let value = unsafe { self.slab.chunk(item).piece_mut() };
         value[at..].fill(b' ');

@@ -234,6 +234,7 @@ impl Shard {
 
     /// Makes the chunk `to` what `from` is, and leaves `from` withheld.
     fn move_chunk(&mut self, from: Ref, to: Ref) {
+        debug_assert!(self.item_of(from).is_some_and(|item| self.is_free_to_go(item)));
         self.slab.copy(from, to);
         let chunk = self.slab.chunk(to);
         if chunk.kind() == Kind::Link {

@@ -118,7 +118,7 @@ pub(super) enum Kind {
 }
 
 /// A chunk, seen through its header. Made by the slab for chunks that it owns.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Chunk(NonNull<u8>);
 
 /// What the header of a new item says.

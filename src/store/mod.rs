@@ -51,7 +51,7 @@ mod walk;
 
 // For tests, and for `crate::fuzz`, which calls them from outside of a build for tests.
 pub(crate) mod model;
-mod validate;
+pub(crate) mod validate;
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ use arena::{Arena, Ref};
 use class::Sizes;
 use hash::Hasher;
 use index::Outline;
-use item::{Chunk, HEADER_BYTES};
+use item::{Chunk, HEADER_BYTES, Kind};
 use limit::Limit;
 use scores::Scores;
 use shape::Shape;
@@ -522,7 +522,9 @@ impl Store {
         let at = places.at(places.offset(link));
         // SAFETY: the caller has the chain pinned or is its upload, so that the link stays a link
         // of it and its header is not written to.
-        unsafe { Chunk::new(at) }
+        let link = unsafe { Chunk::new(at) };
+        debug_assert!(link.kind() == Kind::Link && !link.is_withheld(), "{link:?} has gone");
+        link
     }
 
     /// Whether an item of this size may be at all (`-I`).

@@ -86,7 +86,7 @@ pub(super) struct Shard {
     pub(super) pages_max: usize,
     pub(super) pages_held: usize,
     /// Readers of each item that is being read without the lock.
-    pins: HashMap<Ref, u32, ahash::RandomState>,
+    pub(super) pins: HashMap<Ref, u32, ahash::RandomState>,
     /// The latest time that was noted; see the module's documentation.
     clock: u32,
     /// How far flushes have moved the clock ahead of the server's, at most [`LEAD_MAX`].
@@ -211,6 +211,7 @@ impl Shard {
         if *readers == 0 {
             self.pins.remove(&item);
             let chunk = self.slab.chunk(item);
+            debug_assert!(chunk.kind() == Kind::Item && chunk.has(Mark::PINNED), "{item:?}");
             chunk.clear(Mark::PINNED);
             if !chunk.has(Mark::LINKED) {
                 self.free(item);

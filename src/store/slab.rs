@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::arena::{Arena, Geometry, PageId, Ref};
 use super::class::{ClassId, Sizes};
-use super::item::{Chunk, HEADER_BYTES, Kind};
+use super::item::{Chunk, HEADER_BYTES, Kind, Mark};
 use super::prefetch::prefetch;
 use super::queue::{Place, Queues};
 
@@ -217,6 +217,8 @@ impl Slab {
     pub(super) fn copy(&mut self, from: Ref, to: Ref) {
         let bytes = self.chunk_bytes(self.class_of(from));
         debug_assert!(from != to && self.class_of(to) == self.class_of(from));
+        let seen = self.chunk(from);
+        debug_assert!(seen.kind() == Kind::Link || !seen.has(Mark::PINNED), "{from:?} is read");
         let (from, to) = (self.address(from), self.address(to));
         // SAFETY: two different chunks of one class, each `bytes` long, in pages of this shard,
         // whose lock is held.

@@ -258,6 +258,7 @@ impl Shard {
     /// with the hand.
     pub(super) fn overwrite(&mut self, old: Ref, header: &Header<'_>, value: &[u8], now: Secs) {
         let chunk = self.slab.chunk(old);
+        debug_assert!(chunk.has(Mark::LINKED) && !chunk.has(Mark::PINNED), "{old:?} is read");
         let (freq, before) = (chunk.freq(), chunk.requested_bytes() as u64);
         chunk.make_item(header);
         chunk.set_freq(freq);

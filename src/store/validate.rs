@@ -13,7 +13,7 @@ use super::shard::Shard;
 use crate::clock::Expiry;
 
 /// Walks everything that a store holds and checks that it is in order.
-pub(super) fn validate(store: &Store) {
+pub(crate) fn validate(store: &Store) {
     let mut pages = 0;
     for shard in &store.shards {
         let shard = shard.lock();
@@ -21,6 +21,29 @@ pub(super) fn validate(store: &Store) {
         pages += shard.pages_held;
     }
     assert_eq!(pages, store.arena.taken_pages());
+}
+
+/// Items that somebody reads without a lock.
+#[cfg(test)]
+pub(crate) fn pinned_items(store: &Store) -> usize {
+    store.shards.iter().map(|shard| shard.lock().pins.len()).sum()
+}
+
+/// Whether the limit that is shown, the arena's and those of the shards are of one command.
+#[cfg(test)]
+pub(crate) fn limits_agree(store: &Store) -> bool {
+    use super::ghost::SET_BYTES;
+    use super::shape::{ghost_sets, with_allowance};
+
+    let (bytes, shards) = (store.limit_bytes(), store.shards.len());
+    let sets = ghost_sets(bytes, shards);
+    let left = with_allowance(bytes) - store.lent_bytes() - shards * sets * SET_BYTES;
+    let mut shards_agree = store.shards.iter().enumerate().map(|(number, shard)| {
+        let shard = shard.lock();
+        shard.pages_max == store.arena.share_of(number, shards)
+            && shard.ghosts.bytes() == sets * SET_BYTES
+    });
+    store.arena.limit_pages() == left / store.arena.cost_of(1) && shards_agree.all(|agrees| agrees)
 }
 
 /// Items in the index, those included that a flush has made invisible and that no sum counts.
