@@ -75,3 +75,38 @@ impl Mailbox {
         Arc::new(move || mailbox.send(Message::News(index)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mio::{Events, Poll};
+    use std::thread;
+    use std::time::Duration;
+
+    const THREADS: usize = 3;
+    const MESSAGES: usize = 3000;
+
+    /// A worker that has slept since its last look is woken by whatever comes.
+    #[test]
+    fn nothing_is_left_unseen() {
+        let mut poll = Poll::new().expect("an event loop");
+        let (mailbox, mail) = Mailbox::new(poll.registry(), Token(0)).expect("a mailbox");
+        let senders: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let mailbox = mailbox.clone();
+                thread::spawn(move || {
+                    (0..MESSAGES).for_each(|n| mailbox.send(Message::News(n * THREADS + thread)));
+                })
+            })
+            .collect();
+        let (mut events, mut seen) = (Events::with_capacity(8), vec![false; THREADS * MESSAGES]);
+        while seen.contains(&false) {
+            poll.poll(&mut events, Some(Duration::from_secs(20))).expect("events");
+            assert!(!events.is_empty(), "nobody has woken it");
+            while let Ok(Message::News(number)) = mail.try_recv() {
+                assert!(!std::mem::replace(&mut seen[number], true), "{number} has come twice");
+            }
+        }
+        senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+    }
+}
