@@ -4,7 +4,7 @@
 use std::alloc::System;
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use nuthatch::auth::Gate;
 use nuthatch::cli::{self, EX_USAGE, Given, Invocation};
@@ -23,6 +23,9 @@ use zeroizing_alloc::ZeroAlloc;
 /// make copies of it.
 #[global_allocator]
 static MEMORY: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// The store, to the end of the process.
+static KEPT: OnceLock<Arc<Store>> = OnceLock::new();
 
 fn main() -> ExitCode {
     let done = match cli::parse(std::env::args_os()) {
@@ -74,8 +77,9 @@ fn serve(given: &Given) -> Result<(), StartError> {
     let clock = Arc::new(Clock::start());
     let hub = Hub::new(&watch, Arc::clone(&clock));
     let store = Store::with_hub(&store, hub).map_err(|error| plain(error.0))?;
-    // Freeing it would wipe all of its reserved memory, most of it for the first time.
-    std::mem::forget(Arc::clone(&store));
+    // Freeing it would wipe all of its reserved memory, most of it for the first time. Kept where tools
+    // that look for leaks find it.
+    KEPT.get_or_init(|| Arc::clone(&store));
     let metrics = Arc::new(Metrics::new(server.threads + 1));
     server::run(&server, Shared::new(store, metrics, clock, session), gate)
 }
