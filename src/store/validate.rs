@@ -25,12 +25,14 @@ pub(crate) fn validate(store: &Store) {
 
 /// Items that somebody reads without a lock.
 #[cfg(test)]
+#[allow(dead_code, reason = "for tests/shuttle, where this file is taken in")]
 pub(crate) fn pinned_items(store: &Store) -> usize {
     store.shards.iter().map(|shard| shard.lock().pins.len()).sum()
 }
 
 /// Whether the limit that is shown, the arena's and those of the shards are of one command.
 #[cfg(test)]
+#[allow(dead_code, reason = "for tests/shuttle, where this file is taken in")]
 pub(crate) fn limits_agree(store: &Store) -> bool {
     use super::ghost::SET_BYTES;
     use super::shape::{ghost_sets, with_allowance};

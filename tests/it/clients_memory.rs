@@ -14,18 +14,22 @@ const fn rss_max_of(mib: u64) -> u64 {
     mib * MB * 105 / 100 + 8 * MB
 }
 
-/// A server whose cache is full of items of a kilobyte.
-fn full(mib: u64, more: &[&str]) -> (Server, Client) {
+/// A server whose cache is full of items with values of so many bytes.
+fn full(mib: u64, value_len: u64) -> (Server, Client) {
     let size = mib.to_string();
-    let args = [&["-m", &size, "-t", "1", "-c", "4096"], more].concat();
-    let server = Server::start(&args);
+    let server = Server::start(&["-m", &size, "-t", "1", "-c", "4096"]);
     let mut client = server.connect();
-    let value = "v".repeat(1000);
-    for number in 0..mib * MB / 800 {
-        client.send(format!("set k{number} 0 0 1000 noreply\r\n{value}\r\n"));
+    store(&mut client, "k", mib * MB * 5 / 4 / value_len, value_len);
+    (server, client)
+}
+
+/// Stores so many values under keys that begin with `name`.
+fn store(client: &mut Client, name: &str, count: u64, value_len: u64) {
+    let value = "v".repeat(value_len as usize);
+    for number in 0..count {
+        client.send(format!("set {name}{number} 0 0 {value_len} noreply\r\n{value}\r\n"));
     }
     client.ask("mn\r\n", "MN\r\n");
-    (server, client)
 }
 
 fn number(client: &mut Client, key: &str) -> u64 {
@@ -44,7 +48,7 @@ fn rss_peak(server: &Server) -> u64 {
 #[test]
 fn answers_that_nobody_reads_take_the_place_of_items() {
     let _turn = alone();
-    let (server, mut client) = full(64, &[]);
+    let (server, mut client) = full(64, 1000);
     let items = number(&mut client, "curr_items");
     let keys: String = (0..400).map(|number| format!(" k{}", 60_000 + number)).collect();
     let request = format!("get{keys}\r\n").repeat(20);
@@ -68,11 +72,7 @@ fn answers_that_nobody_reads_take_the_place_of_items() {
     drop(slow);
     client.await_stat("memory_lent", |lent| lent == 0);
     client.await_stat("memory_pressure", |level| level == 0);
-    let value = "v".repeat(1000);
-    for number in 0..64 * MB / 800 {
-        client.send(format!("set l{number} 0 0 1000 noreply\r\n{value}\r\n"));
-    }
-    client.ask("mn\r\n", "MN\r\n");
+    store(&mut client, "l", 64 * MB * 5 / 4 / 1000, 1000);
     assert!(number(&mut client, "curr_items") > items * 9 / 10, "the items have their place again");
     assert!(rss_peak(&server) <= rss_max_of(64), "{} kB were resident", rss_peak(&server) >> 10);
 }
@@ -81,9 +81,10 @@ fn answers_that_nobody_reads_take_the_place_of_items() {
 #[test]
 fn the_largest_go_when_memory_is_full() {
     let _turn = alone();
-    let (server, mut client) = full(8, &[]);
-    let keys: String = (0..100).map(|number| format!(" k{}", 9_000 + number)).collect();
-    let request = format!("get{keys}\r\n").repeat(400);
+    let (server, mut client) = full(8, 10_000);
+    // Each line asks for a megabyte: more than the kernel takes.
+    let keys: String = (0..100).map(|number| format!(" k{}", 900 + number)).collect();
+    let request = format!("get{keys}\r\n").repeat(10);
     let slow: Vec<Client> = (0..800)
         .map(|_| {
             let mut slow = Client::tcp_narrow(server.port());

@@ -8,6 +8,7 @@
     dead_code,
     unused_imports,
     missing_docs,
+    unfulfilled_lint_expectations,
     reason = "the modules have more than the models use"
 )]
 
