@@ -135,9 +135,62 @@ pub const UPLOAD_AHEAD_MAX_BYTES: usize = 512 * 1024;
 /// takes [`SMALL_READ_BYTES`], so that little more than the request line has to be copied.
 pub const LARGE_VALUE_BYTES: usize = 32 * 1024;
 
-/// All values that are arriving may hold one part in so many of the memory: the rest stays for
-/// everybody else.
-pub const UPLOADS_PART: usize = 2;
+/// Parts of the memory in which the following bounds on values that are on their way are given.
+pub const TRANSIT_PARTS: usize = 8;
+
+/// All values that are arriving may hold so many parts: the rest stays for everybody else.
+pub const UPLOADS_PARTS: usize = 5;
+
+/// The same together with those that are being sent: at least a quarter stays.
+pub const UPLOADS_WITH_PINNED_PARTS: usize = 6;
+
+/// No value that arrives in pieces is begun beyond so many parts: each has its first piece at once, and a
+/// great many of them could fill the memory with those.
+pub const UPLOADS_BEGUN_PARTS: usize = 6;
+
+/// Of the memory that values on their way may hold, one leaves so many times as much to others as it
+/// holds, and as much for what it is still to hold: so that small ones pass where many large ones wait...
+pub const ROOM_KEPT_FACTOR: usize = 16;
+
+/// ... but for each of both no more than one part in so many of the memory: large values may have a half of
+/// it, as long as nobody else wants that.
+pub const ROOM_KEPT_PART: usize = 16;
+
+/// Values that are being sent from where they lie may hold so many parts: what clients that do not read
+/// make of a cache, which cannot be evicted.
+pub const PINNED_PARTS: usize = 4;
+
+/// The same together with those that are arriving.
+pub const PINNED_WITH_UPLOADS_PARTS: usize = 5;
+
+/// From so many parts on it is asked for each value whether it may be sent: a lookup more. What several
+/// connections ask for at once on this side of it cannot lead far beyond [`PINNED_PARTS`].
+pub const PINNED_CAREFUL_PARTS: usize = 1;
+
+/// For how long a client waits for room for a large value before it is refused: longer than it takes until
+/// others that do nothing are given up.
+pub const ROOM_WAIT: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether there is room for who waits.
+pub const ROOM_RETRY: Duration = Duration::from_millis(5);
+
+/// Clients that are let try again, or refused, at each such look: some 10 µs each.
+pub const ROOM_TRIES_MAX: usize = 32;
+
+/// Seconds in which a value has to make headway while others wait for room: of one that does not, its
+/// memory is taken.
+pub const ROOM_STALL_SECS: u32 = 2;
+
+/// What headway is: one part in so many of what is held.
+pub const ROOM_HEADWAY_PART: usize = 16;
+
+/// Of uploads whose wait is over no more are refused at a look than hold one part in so many of the memory,
+/// but one: those that are left may get on with that.
+pub const ROOM_REFUSED_PART: usize = 16;
+
+/// Of values that have made no headway no more are given up in a second than hold one part in so many of
+/// the memory, but one.
+pub const ROOM_TAKEN_PART: usize = 2;
 
 /// What clients may hold beside the items (buffers, answers, connections) before items are evicted for it:
 /// so many bytes, and one part in so many of `-m`. With what the process needs for itself, some 5 MB, it

@@ -130,6 +130,16 @@ impl<P: Region> Output<P> {
         self.bytes.len() - self.written + pinned
     }
 
+    /// Whether there is a region.
+    pub fn has_pinned(&self) -> bool {
+        !self.pinned.is_empty()
+    }
+
+    /// Bytes of regions that wait to be written.
+    pub fn pinned_len(&self) -> usize {
+        self.pinned.iter().map(|(_, region)| region.len()).sum()
+    }
+
     /// Bytes of memory that wait to be written; a pinned region counts with a fixed share.
     pub fn weight(&self) -> usize {
         self.bytes.len() - self.written + self.pinned.len() * PINNED_VALUE_WEIGHT

@@ -97,6 +97,8 @@ pub(super) struct Client<'a> {
     pub(super) answers: Vec<u8>,
     /// What the session ended with.
     pub(super) end: Option<Want>,
+    /// It is told that there is no memory for what it waits for.
+    is_refused: bool,
 }
 
 impl<'a> Client<'a> {
@@ -114,6 +116,7 @@ impl<'a> Client<'a> {
             out: Output::new(),
             answers: Vec::new(),
             end: None,
+            is_refused: false,
         }
     }
 
@@ -148,7 +151,10 @@ impl<'a> Client<'a> {
     fn advance(&mut self) -> bool {
         let requests = self.shared.options.requests_per_turn;
         let mut turn = Turn { now: self.now, ..turn(self.shared, requests) };
-        let (consumed, want) = self.session.advance(&self.unread, &mut self.out, &mut turn);
+        let (consumed, want) = match std::mem::take(&mut self.is_refused) {
+            true => self.session.refuse_room(&self.unread, &mut self.out, &mut turn),
+            false => self.session.advance(&self.unread, &mut self.out, &mut turn),
+        };
         self.now = turn.now;
         assert!(consumed <= self.unread.len() && self.out.weight() <= WAITING_MAX);
         self.unread.drain(..consumed);
@@ -167,6 +173,8 @@ impl<'a> Client<'a> {
                 assert!(self.out.is_high());
                 self.read();
             }
+            // There is nobody else whose going would make room.
+            Want::Memory(_) => self.is_refused = true,
             Want::Conns { from } => self.session.take_conns(Portion {
                 lines: format!("STAT {from}:addr tcp:127.0.0.1:1\r\n"),
                 next: (from < 1000).then_some(from + 300),

@@ -74,6 +74,14 @@ counters! {
     StoreTooLarge,
     /// Stores refused for want of memory.
     StoreNoMemory,
+    /// Times that a client had to wait for room for a large value.
+    MemoryWaits,
+    /// Such waits that ended in a refusal.
+    MemoryWaitsOver,
+    /// Values that stood still while they arrived, and whose memory others needed.
+    ArrivalsTaken,
+    /// Connections closed that did not read large values, whose memory others needed.
+    ReaderKicks,
     /// Connections closed by `-o idle_timeout`.
     IdleKicks,
     /// Connections closed since the rest of a request did not come.

@@ -60,6 +60,8 @@ replies! {
     NoMemoryStoring = b"SERVER_ERROR out of memory storing object\r\n",
     /// No memory for the rest of a value that has begun to arrive.
     NoMemoryReading = b"SERVER_ERROR Out of memory during read\r\n",
+    /// No memory for a value that was asked for.
+    NoMemoryShowing = b"SERVER_ERROR out of memory writing get response\r\n",
     /// No memory for a longer number.
     NoMemory = b"SERVER_ERROR out of memory\r\n",
     /// `cache_memlimit` below 8 MB.

@@ -8,6 +8,7 @@
 
 mod holding;
 mod records;
+mod room;
 mod wait;
 
 use std::io::{self, ErrorKind};
@@ -35,6 +36,7 @@ use crate::metrics::Counter;
 use crate::session::{Output, Portion, Session, Turn, Want};
 use crate::watch::CloseReason;
 use holding::Holding;
+use room::RoomWait;
 use wait::Wait;
 
 pub(super) use wait::Awaited;
@@ -63,8 +65,10 @@ pub(super) struct Conn {
     wants_input: bool,
     /// Answers have to be on their way before the session is called again.
     must_flush: bool,
-    /// The session waits for a portion of the list of connections, or for a verdict.
+    /// The session waits for a portion of the list of connections, for a verdict or for memory.
     is_asking: bool,
+    /// What its wait for memory has come to.
+    room_wait: RoomWait,
     /// A request has been executed since [`Conn::note_wait`].
     has_executed: bool,
     /// What is awaited of the client.
@@ -112,6 +116,7 @@ impl Conn {
             is_asking: false,
             has_executed: false,
             wait: Wait::default(),
+            room_wait: RoomWait::None,
             has_spoken: false,
             has_news: false,
             moved_bytes: 0,
@@ -300,7 +305,10 @@ impl Conn {
         };
         let Buffers { input, output, .. } = &mut *go.held;
         output.set_high_water(context.pool.high_water());
-        let (consumed, want) = self.session.advance(input.unread(), output, &mut turn);
+        let (consumed, want) = match std::mem::take(&mut self.room_wait) {
+            RoomWait::Over => self.session.refuse_room(input.unread(), output, &mut turn),
+            _ => self.session.advance(input.unread(), output, &mut turn),
+        };
         self.has_executed |= turn.requests_left < requests_max;
         context.was_long |= turn.was_long;
         input.consume(consumed);
@@ -402,6 +410,11 @@ impl Conn {
                 Ok(())
             }
             Want::Drain => self.flush(&mut held.output, context),
+            Want::Memory(room) => {
+                self.flush(&mut held.output, context)?;
+                self.wait_for_room(room, context);
+                Ok(())
+            }
             Want::Conns { from } => {
                 self.flush(&mut held.output, context)?;
                 self.ask_conns(from, context);

@@ -11,6 +11,7 @@ use super::gather::Gather;
 use super::handshakes::Handshakes;
 use super::mail::Mailbox;
 use super::tickets::Tickets;
+use super::worker::Line;
 use super::{Control, Deadlines};
 use crate::clock::Now;
 use crate::memory::Ledger;
@@ -27,6 +28,8 @@ pub(super) struct Context<'a> {
     pub(super) asked: &'a mut HashMap<usize, Arc<Gather>>,
     /// Attempts to log in of the worker's connections.
     pub(super) tickets: &'a mut Tickets,
+    /// Who waits for memory.
+    pub(super) line: &'a mut Line,
     pub(super) pool: &'a mut Pool,
     pub(super) handshakes: &'a mut Handshakes,
     /// What its connections hold.

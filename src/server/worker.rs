@@ -7,6 +7,7 @@
 
 mod overdue;
 mod pressure;
+mod room;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -44,6 +45,8 @@ use crate::limits::{
 use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
 use pressure::{Common, SHARED_EVERY};
+
+pub(super) use room::{Held, Line};
 
 /// The token of the worker's waker; connections have their index in the slab.
 const WAKER: Token = Token(usize::MAX);
@@ -89,6 +92,8 @@ struct Worker {
     asked: HashMap<usize, Arc<Gather>>,
     /// Attempts to log in of its connections.
     tickets: Tickets,
+    /// Those that wait for memory.
+    line: Line,
     /// Connections that can go; those for which `queued` is set.
     ready: Ready,
     pool: Pool,
@@ -186,6 +191,7 @@ pub(super) fn start(
         gathers: VecDeque::new(),
         asked: HashMap::new(),
         tickets: Tickets::default(),
+        line: Line::default(),
         ready: Ready::default(),
         pool: Pool::default(),
         handshakes: Handshakes::new(options.certificates.as_ref()),
@@ -239,6 +245,7 @@ impl Worker {
             self.list();
             self.serve();
             self.serve_udp();
+            self.serve_line();
             if self.handshakes.has_queue() {
                 self.admit();
             }
@@ -271,8 +278,10 @@ impl Worker {
             || self.awaits_any()
             || self.pool.is_ample()
             || self.level > Level::Calm
-            || self.deadline.is_some();
-        ticks.then(|| self.shared.clock.until_tick(&self.now))
+            || self.deadline.is_some()
+            || (!self.conns.is_empty() && self.shared.store.is_filling());
+        let tick = ticks.then(|| self.shared.clock.until_tick(&self.now));
+        self.line.until_due(&self.now, tick)
     }
 
     fn is_finished(&self) -> bool {
@@ -394,6 +403,7 @@ impl Worker {
         }
         self.pool.trim();
         self.settled = SHARED_EVERY - 1;
+        self.take_stalled();
         if self.index == 0 {
             self.take_back();
         }
@@ -464,6 +474,7 @@ impl Worker {
             mailbox: &self.mailbox,
             asked: &mut self.asked,
             tickets: &mut self.tickets,
+            line: &mut self.line,
             pool: &mut self.pool,
             handshakes: &mut self.handshakes,
             ledger: &mut self.ledger,
@@ -548,6 +559,7 @@ impl Worker {
         self.by_descriptor.remove(&conn.stream().as_raw_fd());
         self.asked.remove(&index);
         self.tickets.void(index);
+        self.line.forget(index);
         self.peers.closed(index, conn.stream(), conn.reason(end), self.shared.store.hub());
         if conn.link().is_waiting() {
             self.handshakes.forget(index);

@@ -67,6 +67,10 @@ impl Session {
             {
                 return Some(Step { consumed: at, want: Some(want) });
             }
+            // Something large has been asked for, and the next is to be looked at by itself.
+            if at > 0 && turn.shared.store.is_careful() {
+                break;
+            }
             let step = self.obey_ready(ready, &rest[at..], out, turn);
             at += step.consumed;
             // What was refused has yet to see its block go, or has none: then the others are not where they

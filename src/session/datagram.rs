@@ -46,8 +46,11 @@ pub enum Next {
 impl Datagram {
     /// A datagram whose sender is to speak `protocol`.
     pub fn new(protocol: Protocol) -> Datagram {
+        let mut session = Session::of(protocol);
+        // Its answer is copied at once.
+        session.never_wait();
         Datagram {
-            session: Session::of(protocol),
+            session,
             at: 0,
             begin: 0,
             left_bytes: DATAGRAM_ANSWERS_MAX_BYTES,
@@ -92,7 +95,7 @@ impl Datagram {
             }
             Want::Turn | Want::Drain => Next::Turn,
             Want::Input if is_complete && !answer.is_empty() => Next::Answer,
-            Want::News | Want::Conns { .. } | Want::Verdict => {
+            Want::News | Want::Conns { .. } | Want::Verdict | Want::Memory(_) => {
                 answer.clear();
                 answer.extend_from_slice(Reply::NotOverUdp.line());
                 Next::Answer

@@ -47,6 +47,8 @@ mod prefixes;
 
 mod retrieve;
 
+mod room;
+
 mod shared;
 
 mod stats;
@@ -76,7 +78,7 @@ use crate::protocol::binary::MAGIC;
 use crate::protocol::meta::Command;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::protocol::token::Tokens;
-use crate::store::Value;
+use crate::store::{Room, Value};
 use crate::watch::{Wake, Watcher};
 use access::Access;
 use conns::Listing;
@@ -88,6 +90,7 @@ use value::{Arriving, Swallow, answer};
 pub use certificates::Certificates;
 pub use conns::Portion;
 pub use datagram::{Datagram, Next};
+pub use room::Arrival;
 pub use shared::{Options, Shared};
 pub use tunables::Tunables;
 
@@ -139,6 +142,12 @@ pub enum Want {
     Drain,
     /// As `Input`, or the ringing of what [`Turn::wake`] has made: a watcher has lines waiting.
     News,
+    /// Memory for a large value: another call once the store has room ([`Store::has_room`]), or
+    /// [`Session::refuse_room`]. Nothing else makes the session go on, and it had better not be given
+    /// more input.
+    ///
+    /// [`Store::has_room`]: crate::store::Store::has_room
+    Memory(Room),
     /// A portion of the list of connections: [`Session::take_conns`], then another call. Nothing
     /// else makes the session go on.
     Conns {
@@ -179,6 +188,8 @@ pub struct Session {
     protocol: Protocol,
     /// The caller holds the beginning of a line or a packet.
     is_line_begun: bool,
+    /// It may wait for memory.
+    waits: bool,
     /// Bytes of the last value that was stored, if it was large and nothing but such has come since.
     large_len: u32,
 }
@@ -247,6 +258,7 @@ impl Session {
             access: Access::Full,
             protocol,
             is_line_begun: false,
+            waits: true,
             large_len: 0,
         }
     }
@@ -374,6 +386,10 @@ impl Session {
         }
         if self.is_guest() {
             return self.guest_line(rest, out, turn);
+        }
+        if turn.shared.store.is_careful() {
+            let wait = self.wait_to_obey(rest, out, turn);
+            return wait.unwrap_or_else(|| self.one_line(rest, out, turn));
         }
         match self.batch(rest, out, turn) {
             Some(step) => step,

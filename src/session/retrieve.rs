@@ -118,6 +118,11 @@ impl Session {
             if out.is_high() {
                 return Step { consumed: at, want: Some(Want::Drain) };
             }
+            if store.is_careful()
+                && let Some(step) = self.wait_to_show(need(touch), key.bytes(), out, turn)
+            {
+                return step.behind(at);
+            }
             note_key(key.bytes(), turn);
             if !self.access.is_full() && !self.access.allows(need(touch), key.bytes()) {
                 return self.give_up(Reply::PermissionDenied, out).behind(at);
@@ -152,7 +157,7 @@ impl Session {
     }
 
     /// Answers with an error in place of `END` and skips the rest of the line.
-    fn give_up(&mut self, error: Reply, out: &mut Output) -> Step {
+    pub(super) fn give_up(&mut self, error: Reply, out: &mut Output) -> Step {
         log_answer(error);
         out.push(error.line());
         self.state = State::SkipLine;

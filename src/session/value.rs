@@ -11,8 +11,8 @@ use crate::metrics::{Counter, Counters};
 use crate::protocol::Reply;
 use crate::protocol::binary::{Status, Tag, Verb};
 use crate::protocol::request::{StoreLine, StoreVerb};
-use crate::session::{Output, Session, State, Step, Turn, Want, binary, meta};
-use crate::store::{Key, Meta, Mode, Outcome, Refusal, Terms, Upload};
+use crate::session::{Arrival, Output, Session, State, Step, Turn, Want, binary, meta};
+use crate::store::{Key, Meta, Mode, Outcome, Refusal, Shortage, Terms, Upload};
 
 /// What a data block ends in.
 pub(super) const BLOCK_END: &[u8; 2] = b"\r\n";
@@ -144,8 +144,13 @@ impl Arriving {
         self.upload.advance(count);
     }
 
+    /// What is seen of it from outside.
+    pub(super) fn describe(&self) -> Arrival {
+        Arrival { held: self.upload.held_bytes(), remaining: self.upload.remaining() }
+    }
+
     /// Takes as much of the block as `bytes` holds; answers how much.
-    fn fill(&mut self, bytes: &[u8], now: Secs) -> Result<usize, Refusal> {
+    fn fill(&mut self, bytes: &[u8], now: Secs) -> Result<usize, Shortage> {
         let value = self.upload.fill(bytes, now)?;
         if self.upload.remaining() > 0 {
             return Ok(value);
@@ -287,9 +292,12 @@ impl Session {
     ) -> Step {
         let State::Value(arriving) = &mut self.state else { return Step::on(0) };
         let before = arriving.missing_bytes();
-        let Ok(consumed) = arriving.fill(rest, turn.now.secs) else {
-            let taken = before - arriving.missing_bytes();
-            return self.give_up_value(turn).behind(taken as usize);
+        let consumed = match arriving.fill(rest, turn.now.secs) {
+            Ok(consumed) => consumed,
+            Err(shortage) => {
+                let taken = before - arriving.missing_bytes();
+                return self.value_without_room(shortage, turn).behind(taken as usize);
+            }
         };
         if arriving.missing_bytes() > 0 {
             return Step { consumed, want: Some(Want::Input) };
@@ -328,16 +336,27 @@ impl Session {
         Step::on(consumed)
     }
 
+    /// The rest of a value waits, if others have the memory that it needs.
+    #[cold]
+    fn value_without_room(&mut self, shortage: Shortage, turn: &Turn<'_>) -> Step {
+        match shortage {
+            Shortage::Room(room) if self.waits => Step::wait(Want::Memory(room)),
+            Shortage::Room(_) | Shortage::Memory => {
+                self.give_up_value(turn.counters);
+                Step::on(0)
+            }
+        }
+    }
+
     /// No memory for the rest of a value: what has come is freed, what comes is thrown away. The
     /// old item stays (text, section 4, rule 9).
-    fn give_up_value(&mut self, turn: &Turn<'_>) -> Step {
+    pub(super) fn give_up_value(&mut self, counters: &Counters) {
         if let State::Value(arriving) = std::mem::replace(&mut self.state, State::Line) {
             let remaining = arriving.missing_bytes();
-            count_refusal(&arriving.then, Refusal::NoMemory, turn.counters);
+            count_refusal(&arriving.then, Refusal::NoMemory, counters);
             let after = After::Told(Box::new(arriving.then), Told::Abandoned);
             self.state = State::Swallow(Swallow { remaining, after });
         }
-        Step::on(0)
     }
 
     /// Amid a block that goes nowhere. The answer must not come before all of it has, lest a

@@ -123,7 +123,10 @@ impl Hit<'_> {
     /// Pins the value: its bytes stay as they are until the [`Value`] is dropped, whatever becomes
     /// of the item.
     pub fn pin(&mut self) -> Value {
-        self.shard.pin(self.item);
+        let bytes = self.shard.pin(self.item);
+        if bytes > 0 {
+            self.store.note_pinned(bytes);
+        }
         let chunk = self.chunk();
         Value {
             store: self.store.clone(),
@@ -227,6 +230,9 @@ impl Region for Value {
 
 impl Drop for Value {
     fn drop(&mut self) {
-        self.store.shard(self.shard).unpin(self.item);
+        let bytes = self.store.shard(self.shard).unpin(self.item);
+        if bytes > 0 {
+            self.store.note_unpinned(bytes);
+        }
     }
 }

@@ -45,6 +45,7 @@ mod shape;
 mod shard;
 mod slab;
 mod storing;
+mod transit;
 mod upkeep;
 mod upload;
 mod walk;
@@ -66,13 +67,14 @@ pub use request::{
     Burial, Created, Direction, Kept, Key, Meta, Miss, Mode, NoSum, Number, Outcome, Refusal, Sum,
     Terms,
 };
+pub use transit::{Room, Shortage};
 pub use upload::Upload;
 pub use walk::{ClassWalk, Entry, Walk};
 
 use crate::clock::{Clock, Expiry, Secs};
 use crate::limits::KEY_LEN_MAX;
 use crate::sync::atomic::{
-    AtomicU32, AtomicU64, AtomicUsize,
+    AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
 use crate::sync::{Mutex, MutexGuard};
@@ -86,6 +88,7 @@ use limit::Limit;
 use scores::Scores;
 use shape::Shape;
 use shard::{Settings, Shard};
+use transit::Transit;
 use upkeep::Round;
 
 /// memcached's bytes beside key, flags and value, by which `-I` is applied: header 48, CAS 8, the
@@ -152,8 +155,8 @@ pub struct Store {
     cas: bool,
     is_preallocated: bool,
     limit: Limit,
-    /// Bytes of links that belong to uploads.
-    uploading_bytes: AtomicUsize,
+    /// Values that are arriving or being sent.
+    transit: Transit,
     /// Second at which a flush is due; 0: none.
     flush_due: AtomicU32,
     /// Held by the thread that does it, which locks the shards in turn.
@@ -261,7 +264,7 @@ impl Store {
             cas: options.cas,
             is_preallocated: options.large_pages,
             limit: Limit::new(options, shape),
-            uploading_bytes: AtomicUsize::new(0),
+            transit: Transit::default(),
             flush_due: AtomicU32::new(0),
             flushing: Mutex::new(()),
             flush_shown: AtomicU32::new(0),
@@ -384,6 +387,9 @@ impl Store {
         now: Secs,
     ) -> Result<Upload, Refusal> {
         self.check_size(key, meta, value_len)?;
+        if !self.may_begin_upload() {
+            return Err(Refusal::NoMemory);
+        }
         let number = self.shard_number(key.hash);
         loop {
             let mut shard = self.shard(number);

@@ -196,27 +196,44 @@ impl Shard {
         }
     }
 
-    /// Notes that `item` is being read without the lock.
-    pub(super) fn pin(&mut self, item: Ref) {
-        *self.pins.entry(item).or_insert(0) += 1;
-        self.slab.chunk(item).set(Mark::PINNED);
+    /// Notes that `item` is being read without the lock. Bytes of its value if nobody else reads it.
+    pub(super) fn pin(&mut self, item: Ref) -> usize {
+        let readers = self.pins.entry(item).or_insert(0);
+        *readers += 1;
+        if *readers > 1 {
+            return 0;
+        }
+        let chunk = self.slab.chunk(item);
+        chunk.set(Mark::PINNED);
+        chunk.value_len()
     }
 
-    /// Ends one reading; the last one frees an item that has gone meanwhile.
-    pub(super) fn unpin(&mut self, item: Ref) {
+    /// Ends one reading; the last one frees an item that has gone meanwhile, and is told the bytes of the
+    /// value, which has been the same since it was pinned.
+    pub(super) fn unpin(&mut self, item: Ref) -> usize {
         let Some(readers) = self.pins.get_mut(&item) else {
             unreachable!("every unpin follows a pin")
         };
         *readers -= 1;
-        if *readers == 0 {
-            self.pins.remove(&item);
-            let chunk = self.slab.chunk(item);
-            debug_assert!(chunk.kind() == Kind::Item && chunk.has(Mark::PINNED), "{item:?}");
-            chunk.clear(Mark::PINNED);
-            if !chunk.has(Mark::LINKED) {
-                self.free(item);
-            }
+        if *readers > 0 {
+            return 0;
         }
+        self.pins.remove(&item);
+        let chunk = self.slab.chunk(item);
+        debug_assert!(chunk.kind() == Kind::Item && chunk.has(Mark::PINNED), "{item:?}");
+        let bytes = chunk.value_len();
+        chunk.clear(Mark::PINNED);
+        if !chunk.has(Mark::LINKED) {
+            self.free(item);
+        }
+        bytes
+    }
+
+    /// Bytes of the value of `key`; 0 if there is none, or if it is pinned.
+    pub(super) fn unpinned_len(&mut self, key: &Key<'_>, now: Secs) -> usize {
+        let Ok((_, item)) = self.lookup(key, now) else { return 0 };
+        let chunk = self.slab.chunk(item);
+        if chunk.has(Mark::PINNED) { 0 } else { chunk.value_len() }
     }
 
     pub(super) fn class_mut(&mut self, class: ClassId) -> &mut ClassCounters {

@@ -8,17 +8,14 @@
 use std::io::IoSliceMut;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use arrayvec::ArrayVec;
 
 use super::arena::Ref;
 use super::chain::Growing;
-use super::{Meta, Refusal, Store};
+use super::{Meta, Room, Shortage, Store};
 use crate::clock::Secs;
-use crate::limits::{
-    IO_SLICES_MAX, KEY_LEN_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES, UPLOADS_PART,
-};
+use crate::limits::{IO_SLICES_MAX, KEY_LEN_MAX, UPLOAD_AHEAD_MAX_BYTES, UPLOAD_AHEAD_MIN_BYTES};
 
 /// Links that are added under one lock, each of which may have to make room: some 20 µs.
 const LINKS_PER_LOCK: usize = 8;
@@ -40,7 +37,7 @@ pub struct Upload {
     /// `growing`'s missing ones.
     remaining: usize,
     value_len: usize,
-    /// Bytes of links, charged to all uploads together.
+    /// Bytes of the value that have a place, charged to all uploads together.
     charged: usize,
     /// Room is made for so many bytes at a time, if not for more.
     ahead: usize,
@@ -60,6 +57,8 @@ impl Upload {
         piece: NonNull<[u8]>,
         value_len: usize,
     ) -> Upload {
+        let charged = value_len - growing.missing_bytes();
+        store.charge_upload(charged);
         Upload {
             store,
             shard,
@@ -70,7 +69,7 @@ impl Upload {
             next: Ref::NONE,
             remaining: value_len,
             value_len,
-            charged: 0,
+            charged,
             ahead: UPLOAD_AHEAD_MIN_BYTES,
             is_committed: false,
         }
@@ -104,9 +103,15 @@ impl Upload {
         self.value_len
     }
 
-    /// Takes as many of `bytes` as still belong to the value; answers how many. On an error the
-    /// upload is to be dropped and the rest of the value to be thrown away.
-    pub fn fill(&mut self, bytes: &[u8], now: Secs) -> Result<usize, Refusal> {
+    /// Bytes of the value that have a place already.
+    pub fn held_bytes(&self) -> usize {
+        self.charged
+    }
+
+    /// Takes as many of `bytes` as still belong to the value; answers how many. On an error some may have
+    /// been taken ([`Upload::remaining`]); then it is to be called again with the others when there
+    /// is room, or the upload to be dropped and the rest of the value to be thrown away.
+    pub fn fill(&mut self, bytes: &[u8], now: Secs) -> Result<usize, Shortage> {
         let mut rest = &bytes[..bytes.len().min(self.remaining)];
         let taken = rest.len();
         while !rest.is_empty() {
@@ -172,7 +177,7 @@ impl Upload {
     }
 
     /// Sees to it that the next byte has a place.
-    fn make_room(&mut self, now: Secs) -> Result<(), Refusal> {
+    fn make_room(&mut self, now: Secs) -> Result<(), Shortage> {
         if self.filled < self.piece.len() || self.growing.is_complete() {
             return Ok(());
         }
@@ -189,22 +194,29 @@ impl Upload {
         }
     }
 
-    fn make_more_room(&mut self, now: Secs) -> Result<(), Refusal> {
+    fn make_more_room(&mut self, now: Secs) -> Result<(), Shortage> {
         let come = self.value_len - self.remaining;
         let ahead = come.min(UPLOAD_AHEAD_MAX_BYTES).max(self.ahead);
         let before = self.growing.missing_bytes();
         let wanted = before - before.min(ahead);
         let mut made = Ok(());
         while self.growing.missing_bytes() > wanted && made.is_ok() {
-            let is_extended = !self.store.uploads_are_full()
-                && (self.extend(wanted, now) || self.store.lend(self.shard, now));
-            made = if is_extended { Ok(()) } else { Err(Refusal::NoMemory) };
+            let missing = self.growing.missing_bytes();
+            let room = Room::Upload { held: self.charged, missing };
+            made = if !self.store.has_room(room) {
+                Err(Shortage::Room(room))
+            } else if self.extend(wanted, now) || self.store.lend(self.shard, now) {
+                Ok(())
+            } else {
+                Err(Shortage::Memory)
+            };
+            let taken = missing - self.growing.missing_bytes();
+            self.charged += taken;
+            self.store.charge_upload(taken);
         }
-        let taken = before - self.growing.missing_bytes();
-        self.charged += taken;
-        self.store.uploading_bytes.fetch_add(taken, Relaxed);
         self.advance(0);
-        made
+        // Some is as good as all of it: the next byte has a place.
+        if self.filled < self.piece.len() { Ok(()) } else { made }
     }
 
     /// Adds links until no more than `wanted` bytes have no place, few of them under one lock. False: no
@@ -228,21 +240,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.store.uploading_bytes.fetch_sub(self.charged, Relaxed);
+        self.store.discharge_upload(self.charged);
         if !self.is_committed {
             self.store.shard(self.shard).free(self.growing.item);
         }
-    }
-}
-
-impl Store {
-    /// Bytes of links that belong to values which are arriving.
-    pub fn uploading_bytes(&self) -> usize {
-        self.uploading_bytes.load(Relaxed)
-    }
-
-    /// Whether uploads hold so much that no more of it may be theirs.
-    fn uploads_are_full(&self) -> bool {
-        self.uploading_bytes.load(Relaxed) > self.items_limit_bytes() / UPLOADS_PART
     }
 }

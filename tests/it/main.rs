@@ -36,6 +36,8 @@ mod clients_memory;
 
 mod pressure;
 
+mod room;
+
 mod expiry;
 
 mod locks;

@@ -25,6 +25,12 @@ impl Session {
         if let Some(pause) = pause(rest, out, turn) {
             return Step::wait(pause);
         }
+        if turn.shared.store.is_careful()
+            && !self.is_guest()
+            && let Some(step) = self.wait_to_obey_packet(rest, out, turn)
+        {
+            return step;
+        }
         match binary::read(rest) {
             Packet::Whole { tag, request: Request::Sasl(sasl), len } => {
                 self.sasl(tag, sasl, len, rest, turn)

@@ -19,6 +19,8 @@ mod meta;
 
 mod random;
 
+mod room;
+
 mod watching;
 
 use std::mem::discriminant;
@@ -96,6 +98,10 @@ struct Client<'a> {
     out: Output,
     answers: Vec<u8>,
     end: Option<Want>,
+    /// What holds the memory that it waits for, and goes when it does.
+    relief: Option<Vec<Box<dyn std::any::Any>>>,
+    /// How often it has waited for memory.
+    waits: usize,
 }
 
 impl<'a> Client<'a> {
@@ -114,6 +120,8 @@ impl<'a> Client<'a> {
             out: Output::new(),
             answers: Vec::new(),
             end: None,
+            relief: None,
+            waits: 0,
         }
     }
 
@@ -123,9 +131,13 @@ impl<'a> Client<'a> {
             bytes = &bytes[self.send_to_item(bytes)..];
         }
         self.unread.extend_from_slice(bytes);
+        let mut is_refused = false;
         while self.end.is_none() {
             let mut turn = self.turn();
-            let (consumed, want) = self.session.advance(&self.unread, &mut self.out, &mut turn);
+            let (consumed, want) = match std::mem::take(&mut is_refused) {
+                true => self.session.refuse_room(&self.unread, &mut self.out, &mut turn),
+                false => self.session.advance(&self.unread, &mut self.out, &mut turn),
+            };
             self.now = turn.now;
             self.unread.drain(..consumed);
             match want {
@@ -160,8 +172,14 @@ impl<'a> Client<'a> {
                     assert!(turn.requests_left == 0 && (has_work || !self.unread.is_empty()));
                 }
                 Want::Drain => {
-                    assert!(self.out.is_high());
+                    assert!(self.out.is_high() || self.out.has_pinned());
                     self.read();
+                }
+                Want::Memory(_) => {
+                    assert!(!self.out.has_pinned(), "it holds nothing while it waits");
+                    self.read();
+                    self.waits += 1;
+                    is_refused = self.relief.take().is_none();
                 }
                 end => {
                     self.end = Some(end);

@@ -447,7 +447,7 @@ pub(crate) fn check_nothing_is_left(store: &Arc<Store>, now: Secs) {
     validate(store);
     assert_eq!(held_items(store), 0, "a flush and a sweep leave nothing");
     assert_eq!((store.totals().curr_items, store.totals().bytes), (0, 0));
-    assert_eq!(store.uploading_bytes.load(Relaxed), 0);
+    assert_eq!(store.uploading_bytes(), 0);
 }
 
 pub(super) fn options(memory_bytes: usize, item_size_max: usize, evictions: bool) -> Options {

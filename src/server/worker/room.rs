@@ -1,0 +1,221 @@
+//! Connections that wait for room for a large value, and those whose memory they need.
+//!
+//! Who waits is not read and stands in a line. Every few milliseconds it is looked from its front on whom
+//! the store has room for: a few of those try again, and some whose wait has been too long are refused.
+//! Once a second, while others wait anywhere, values that stand still are given up: one that arrives loses
+//! its memory, and who does not read what is sent from its item is closed, the largest first.
+#![forbid(unsafe_code)]
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::Worker;
+use crate::clock::{Now, Secs};
+use crate::limits::{
+    ROOM_HEADWAY_PART, ROOM_REFUSED_PART, ROOM_RETRY, ROOM_STALL_SECS, ROOM_TAKEN_PART,
+    ROOM_TRIES_MAX, ROOM_WAIT,
+};
+use crate::metrics::Counter;
+use crate::server::conn::{Awaited, Conn};
+use crate::server::go::End;
+use crate::store::{Room, Store};
+
+/// Who waits for room, in order, and what was seen of those that hold some.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Line {
+    /// By the order in which they came.
+    waiters: BTreeMap<u64, Waiter>,
+    /// Their numbers in that order, by the places of connections.
+    numbers: HashMap<usize, u64>,
+    next: u64,
+    /// Of the waiters, as many as the store knows of.
+    noted: usize,
+    /// When the next look is due.
+    due: Option<Instant>,
+    /// By the places of connections.
+    marks: HashMap<usize, Mark>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    index: usize,
+    room: Room,
+    /// When it began to wait for this.
+    since: Instant,
+    /// It has been let try again.
+    is_trying: bool,
+}
+
+/// A value on its way that belongs to one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) struct Held {
+    /// It arrives, and is not being sent.
+    pub(in crate::server) is_arriving: bool,
+    /// Bytes of memory that it keeps others from.
+    pub(in crate::server) bytes: usize,
+    /// Bytes that have yet to come or go.
+    pub(in crate::server) left: usize,
+}
+
+/// How far it had come.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    held: Held,
+    since: Secs,
+}
+
+impl Line {
+    /// Puts the connection at `index` at the end of the line, or back where it was if it has tried in
+    /// vain. True: it had not waited for this.
+    pub(in crate::server) fn enter(&mut self, index: usize, room: Room, now: &Now) -> bool {
+        self.due.get_or_insert(now.instant + ROOM_RETRY);
+        let held = self.numbers.get(&index).and_then(|number| self.waiters.get_mut(number));
+        if let Some(waiter) = held.filter(|waiter| waiter.room == room) {
+            waiter.is_trying = false;
+            return false;
+        }
+        let waiter = Waiter { index, room, since: now.instant, is_trying: false };
+        self.waiters.insert(self.next, waiter);
+        if let Some(before) = self.numbers.insert(index, self.next) {
+            self.waiters.remove(&before);
+        }
+        self.next += 1;
+        true
+    }
+
+    /// The connection at `index` has gone.
+    pub(super) fn forget(&mut self, index: usize) {
+        if let Some(number) = self.numbers.remove(&index) {
+            self.waiters.remove(&number);
+        }
+        self.marks.remove(&index);
+    }
+
+    /// How long the poll may wait that may otherwise wait for `tick`: until the next look, if anybody waits.
+    pub(super) fn until_due(&self, now: &Now, tick: Option<Duration>) -> Option<Duration> {
+        let Some(due) = self.due else { return tick };
+        let due = due.saturating_duration_since(now.instant);
+        Some(tick.map_or(due, |tick| tick.min(due)))
+    }
+
+    /// Lets those try again that there is room for, and ends waits that have been too long; answers with
+    /// their places.
+    fn look(&mut self, store: &Store, conns: &mut Slab<Conn>, now: &Now) -> Vec<usize> {
+        let numbers = &mut self.numbers;
+        self.waiters.retain(|_, waiter| {
+            let conn = &conns[waiter.index];
+            let waits = conn.is_waiting_for_room() || (waiter.is_trying && conn.queued);
+            if !waits {
+                numbers.remove(&waiter.index);
+            }
+            waits
+        });
+        let mut going = Vec::new();
+        let taken_max = store.items_limit_bytes() / ROOM_REFUSED_PART;
+        let mut taken = 0;
+        for waiter in self.waiters.values_mut().filter(|waiter| !waiter.is_trying) {
+            if going.len() == ROOM_TRIES_MAX {
+                break;
+            }
+            let conn = &mut conns[waiter.index];
+            if store.has_room(waiter.room) {
+                conn.end_wait(true);
+            } else if now.instant >= waiter.since + ROOM_WAIT && taken <= taken_max {
+                if let Room::Upload { held, .. } = waiter.room {
+                    taken += held;
+                }
+                conn.end_wait(false);
+            } else {
+                continue;
+            }
+            waiter.is_trying = true;
+            going.push(waiter.index);
+        }
+        self.due = (!self.waiters.is_empty()).then(|| now.instant + ROOM_RETRY);
+        going
+    }
+
+    /// Tells the store how many wait.
+    fn note(&mut self, store: &Store) {
+        let count = self.waiters.len();
+        if count != self.noted {
+            store.note_waiting(count.saturating_sub(self.noted), self.noted.saturating_sub(count));
+            self.noted = count;
+        }
+    }
+
+    /// The places of those that have made no headway for some time, with what they hold, largest first.
+    fn stalled(&mut self, conns: &Slab<Conn>, now: Secs) -> Vec<(usize, Held)> {
+        let before = std::mem::take(&mut self.marks);
+        let mut stalled = Vec::new();
+        for (index, conn) in conns {
+            let Some(held) = conn.held_on_its_way() else { continue };
+            let mark = match before.get(&index) {
+                Some(mark) if !mark.held.is_ahead(&held) => *mark,
+                _ => Mark { held, since: now },
+            };
+            if now.0.saturating_sub(mark.since.0) >= ROOM_STALL_SECS {
+                stalled.push((index, held));
+            }
+            self.marks.insert(index, mark);
+        }
+        stalled.sort_unstable_by_key(|(_, held)| Reverse(held.bytes));
+        stalled
+    }
+}
+
+impl Held {
+    /// Whether `later` is something else, or has come on.
+    fn is_ahead(&self, later: &Held) -> bool {
+        self.is_arriving != later.is_arriving
+            || later.left > self.left
+            || self.left - later.left > self.bytes / ROOM_HEADWAY_PART
+    }
+}
+
+impl Worker {
+    /// Looks after those who wait for room, when that is due.
+    pub(super) fn serve_line(&mut self) {
+        if self.line.due.is_some_and(|due| self.now.instant >= due) {
+            for index in self.line.look(&self.shared.store, &mut self.conns, &self.now) {
+                self.queue(index);
+            }
+        }
+        self.line.note(&self.shared.store);
+    }
+
+    /// Takes what stands still from its owners, if others need it. Once a second.
+    pub(super) fn take_stalled(&mut self) {
+        let store = Arc::clone(&self.shared.store);
+        if !store.is_filling() {
+            self.line.marks.clear();
+            return;
+        }
+        let stalled = self.line.stalled(&self.conns, self.now.secs);
+        if !store.is_crowded() {
+            return;
+        }
+        let taken_max = store.items_limit_bytes() / ROOM_TAKEN_PART;
+        let mut taken = 0;
+        for (index, held) in stalled {
+            if taken > taken_max {
+                return;
+            }
+            let counters = self.shared.metrics.block(self.index);
+            if held.is_arriving {
+                counters.bump(Counter::ArrivalsTaken);
+                self.conns[index].take_arrival(counters);
+            } else if !self.conns[index].queued {
+                counters.bump(Counter::ReaderKicks);
+                self.close(index, &End::Overdue(Awaited::Reading));
+            } else {
+                continue;
+            }
+            taken += held.bytes;
+        }
+    }
+}

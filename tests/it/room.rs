@@ -1,0 +1,120 @@
+//! Clients that hold memory with values that they neither send nor read to the end, and a neighbour who is
+//! not to be failed for it.
+#![forbid(unsafe_code)]
+
+use std::time::{Duration, Instant};
+
+use crate::client::Client;
+use crate::harness::{Launch, Program, alone, moment, say};
+
+/// For one worker, so that all of them meet.
+const ARGS: &[&str] = &["-m", "64", "-t", "1", "-c", "4096"];
+
+const LARGE: usize = 1_000_000;
+
+/// Longer than a value that stands still is left where it is while others wait.
+const A_WHILE: Duration = Duration::from_secs(10);
+
+/// The longest that a request took.
+fn longest(times: impl IntoIterator<Item = Duration>) -> Duration {
+    times.into_iter().max().unwrap_or_default()
+}
+
+fn timed(client: &mut Client, request: impl AsRef<[u8]>, answer: impl AsRef<[u8]>) -> Duration {
+    let start: Instant = moment();
+    client.ask(request, answer);
+    start.elapsed()
+}
+
+/// Sets a value in two parts, so that it is seen to arrive.
+fn set(client: &mut Client, key: &str, len: usize) -> Duration {
+    let start = moment();
+    let value = vec![b'n'; len];
+    client.send(format!("set {key} 0 0 {len}\r\n"));
+    client.send(&value[..len / 2]);
+    client.send(&value[len / 2..]);
+    client.send("\r\n");
+    client.expect("STORED\r\n");
+    start.elapsed()
+}
+
+fn get(client: &mut Client, key: &str, len: usize) -> Duration {
+    let answer =
+        [format!("VALUE {key} 0 {len}\r\n").as_bytes(), vec![b'n'; len].as_slice(), b"\r\nEND\r\n"]
+            .concat();
+    timed(client, format!("get {key}\r\n"), answer)
+}
+
+fn stop_reading(server: &crate::harness::Server, number: usize) -> Client {
+    let mut client = Client::tcp_narrow(server.port());
+    client.send(format!("get large:{}\r\n", number % 60));
+    client
+}
+
+/// A thousand clients announce a megabyte each, send a half of it, and nothing more.
+#[test]
+fn half_uploads_do_not_fail_a_neighbour() {
+    let _turn = alone();
+    let server = Launch::of(Program::target(), ARGS).start();
+    let half = vec![b'h'; LARGE / 2];
+    let mut neighbour = server.connect();
+    let mut halves: Vec<Client> = (0..1000).map(|_| server.connect()).collect();
+    for (number, client) in halves.iter_mut().enumerate() {
+        client.send(format!("set half:{number} 0 0 {LARGE}\r\n"));
+        client.send_some(&half, Duration::from_millis(1));
+    }
+    for (len, is_quick) in [(100, true), (20_000, true), (100_000, false), (LARGE, false)] {
+        let times = (0..10).map(|number| set(&mut neighbour, &format!("own:{number}"), len));
+        let longest = longest(times.collect::<Vec<_>>());
+        say(&format!("beside 1,000 half uploads: sets of {len} B took {longest:?} at the most"));
+        assert!(!is_quick || longest < Duration::from_millis(50), "{longest:?} for {len} B");
+        assert!(longest < A_WHILE);
+    }
+    assert!(server.rss_bytes() < 80 << 20, "{} B resident", server.rss_bytes());
+    drop(halves);
+    server.assert_serves();
+}
+
+/// Two hundred clients ask for one of sixty values of a megabyte each, and read nothing.
+#[test]
+fn slow_readers_do_not_fail_a_neighbour() {
+    let _turn = alone();
+    let server = Launch::of(Program::target(), ARGS).start();
+    let mut neighbour = server.connect();
+    for number in 0..60 {
+        set(&mut neighbour, &format!("large:{number}"), LARGE);
+    }
+    let readers: Vec<Client> = (0..200).map(|number| stop_reading(&server, number)).collect();
+    for (len, is_quick) in [(100, true), (20_000, true), (100_000, false), (LARGE, false)] {
+        let times = (0..10).map(|number| {
+            let key = format!("own:{number}");
+            set(&mut neighbour, &key, len).max(get(&mut neighbour, &key, len))
+        });
+        let longest = longest(times.collect::<Vec<_>>());
+        say(&format!(
+            "beside 200 slow readers: sets and gets of {len} B took {longest:?} at the most"
+        ));
+        assert!(!is_quick || longest < Duration::from_millis(50), "{longest:?} for {len} B");
+        assert!(longest < A_WHILE);
+    }
+    drop(readers);
+    server.assert_serves();
+}
+
+/// What was to be sent and is not read is closed only while others wait: alone, a slow reader gets its value.
+#[test]
+fn a_slow_reader_alone_gets_its_value() {
+    let _turn = alone();
+    let server = Launch::of(Program::target(), ARGS).start();
+    let mut client = server.connect();
+    set(&mut client, "large:0", LARGE);
+    let mut slow = stop_reading(&server, 0);
+    let start = moment();
+    while start.elapsed() < Duration::from_secs(4) {
+        client.ask("get none\r\n", "END\r\n");
+    }
+    slow.expect(
+        [format!("VALUE large:0 0 {LARGE}\r\n").as_bytes(), &vec![b'n'; LARGE], b"\r\nEND\r\n"]
+            .concat(),
+    );
+}
