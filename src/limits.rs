@@ -206,6 +206,9 @@ pub const CLIENTS_TIGHT_PART: usize = 4;
 /// items keep the other part.
 pub const CLIENTS_FULL_PART: usize = 2;
 
+/// Nor more than one part in so many of `-m`: 32 KiB at `-m 8`.
+pub const OUTPUT_LIMIT_PART: usize = 256;
+
 /// The items' memory is lent to clients in steps of one part in so many of `-m`.
 pub const LEND_STEP_PART: usize = 64;
 

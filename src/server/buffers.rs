@@ -8,8 +8,8 @@
 use zeroize::Zeroize;
 
 use crate::limits::{
-    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, OUTPUT_HIGH_WATER_BYTES, OUTPUT_TIGHT_BYTES,
-    READ_BUF_BYTES, SMALL_READ_BYTES,
+    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, OUTPUT_HIGH_WATER_BYTES, OUTPUT_LIMIT_PART,
+    OUTPUT_TIGHT_BYTES, READ_BUF_BYTES, SMALL_READ_BYTES,
 };
 use crate::memory::Level;
 use crate::session::Output;
@@ -53,6 +53,8 @@ pub(super) struct Pool {
     /// Bytes of answer buffers among the spare ones.
     spare_output_bytes: usize,
     level: Level,
+    /// Of answers of a connection while memory is calm.
+    high_water_bytes: usize,
 }
 
 impl Buffers {
@@ -151,6 +153,13 @@ impl Pool {
         self.drop_spare(self.unneeded.min(excess));
     }
 
+    /// Takes note of the memory limit, in bytes: where that is small, answers that wait are as well, since
+    /// those of all that go at once come before anybody looks.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.high_water_bytes =
+            (limit / OUTPUT_LIMIT_PART).clamp(OUTPUT_TIGHT_BYTES, OUTPUT_HIGH_WATER_BYTES);
+    }
+
     /// Keeps to what memory there is: while that is not calm, none but [`BUFFERS_KEPT`] are spare.
     pub(super) fn set_level(&mut self, level: Level) {
         self.level = level;
@@ -204,7 +213,7 @@ impl Pool {
 
     /// Bytes of answers of a connection that may wait before no further request of it is executed.
     pub(super) fn high_water(&self) -> usize {
-        if self.level > Level::Calm { OUTPUT_TIGHT_BYTES } else { OUTPUT_HIGH_WATER_BYTES }
+        if self.level > Level::Calm { OUTPUT_TIGHT_BYTES } else { self.high_water_bytes }
     }
 
     /// Bytes that one read may take now.

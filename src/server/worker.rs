@@ -208,6 +208,7 @@ pub(super) fn start(
         overdue_from: None,
         deadline: None,
     };
+    worker.pool.set_limit(shared.store.limit_bytes());
     let thread =
         thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
     Ok(Handle { thread, mailbox, load, unseen: false })
@@ -402,6 +403,7 @@ impl Worker {
             return;
         }
         self.pool.trim();
+        self.pool.set_limit(self.shared.store.limit_bytes());
         self.settled = SHARED_EVERY - 1;
         self.take_stalled();
         if self.index == 0 {

@@ -72,7 +72,14 @@ impl Backlog {
 
     /// Whether `count` bytes more may be held; then there is memory for them.
     fn make_room(&mut self, count: usize) -> bool {
-        self.bytes.len() + count <= self.bytes_max && self.bytes.try_reserve(count).is_ok()
+        let needed = self.bytes.len() + count;
+        if needed <= self.bytes.capacity() {
+            return needed <= self.bytes_max;
+        }
+        // Doubled, but never to more than it may hold.
+        let capacity = (2 * self.bytes.capacity()).clamp(needed, self.bytes_max.max(needed));
+        needed <= self.bytes_max
+            && self.bytes.try_reserve_exact(capacity - self.bytes.len()).is_ok()
     }
 }
 
