@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! NUTHATCH_SEED               the seed, printed by every run
-//! NUTHATCH_FUZZ_EXECUTIONS    of each target, in units of what it costs (400000)
+//! NUTHATCH_FUZZ_EXECUTIONS    of each target, in units of what it costs (1000000)
 //! NUTHATCH_FUZZ_SECONDS       in place of that: for so long, all targets together
 //! NUTHATCH_FUZZ_TARGETS       some of them, parted by commas or spaces (all)
 //! NUTHATCH_FUZZ_THREADS       (one a CPU)
@@ -62,7 +62,7 @@ fn fuzz() {
     }
     let plan = run::Plan {
         seed: number("NUTHATCH_SEED").unwrap_or_else(|| u64::from(std::process::id())),
-        executions: number("NUTHATCH_FUZZ_EXECUTIONS").unwrap_or(400_000),
+        executions: number("NUTHATCH_FUZZ_EXECUTIONS").unwrap_or(1_000_000),
         seconds: number("NUTHATCH_FUZZ_SECONDS"),
         threads: number("NUTHATCH_FUZZ_THREADS").map_or_else(run::cpus, |count| count as usize),
     };
