@@ -32,6 +32,8 @@ mod limits;
 
 mod memory;
 
+mod siege;
+
 mod clients_memory;
 
 mod pressure;
