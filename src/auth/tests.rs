@@ -510,3 +510,29 @@ fn who_guesses_waits_and_is_turned_away() {
     assert_eq!(ask("foo x"), (false, Duration::from_secs(10)), "not looked at");
     assert_eq!(ask("foo bar"), (true, Duration::ZERO), "known to be good from there");
 }
+
+#[test]
+fn nothing_secret_is_shown_for_debugging() {
+    let file = TempFile::with("foo:swordfish\n");
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    let shown = format!("{gate:?}");
+    assert!(shown.starts_with("Gate {") && !shown.contains("foo") && !shown.contains("swordfish"));
+    let names = Ask::Names(vec!["swordfish".to_owned()]);
+    let asks = [token("foo swordfish"), plain("\0foo\0swordfish"), Ask::Mechanisms, names];
+    assert_eq!(format!("{asks:?}"), "[Token, Start, Mechanisms, Names]");
+    let ring = secret::Ring::new();
+    let keys = Keys::derive(Hash::Sha256, b"swordfish", b"salt", SCRAM_ITERATIONS);
+    assert_eq!(format!("{keys:?}"), "Keys(SCRAM-SHA-256)");
+    let (hash, keys) = (argon2("swordfish"), keys.to_string());
+    let shown = [b"swordfish".as_slice(), hash.as_bytes(), keys.as_bytes()]
+        .map(|text| secret::Secret::parse(text, &ring).unwrap());
+    assert_eq!(format!("{shown:?}"), "[Plain, Argon2, Scram]");
+    let credential = ring.print(b"swordfish");
+    assert_eq!(format!("{ring:?} {credential:?}"), "Ring Print");
+    let who = guard::Who { from: None, credential };
+    assert_eq!(format!("{who:?}"), "None");
+    let first = Ask::Start(b"SCRAM-SHA-256".to_vec(), b"n,,n=swordfish,r=abcdefgh".to_vec().into());
+    let verdict = gate.judge(Attempt { ask: first, from: None }, now()).verdict;
+    let Verdict::Challenge(exchange, _) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(format!("{exchange:?}"), "Exchange(SCRAM-SHA-256)");
+}
