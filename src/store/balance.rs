@@ -56,3 +56,75 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::hash::Hasher;
+    use crate::store::model::options;
+    use crate::store::shape::{SMALL_PAGE_BYTES, Shape};
+    use crate::store::validate::validate;
+    use crate::store::{Meta, Terms};
+
+    const NOW: Secs = Secs(100);
+
+    /// Four shards of 16 pages each, and a page for their ghosts.
+    fn store() -> Arc<Store> {
+        let arena_bytes = 65 * SMALL_PAGE_BYTES;
+        let shape = Shape {
+            page_bytes: SMALL_PAGE_BYTES,
+            shards: 4,
+            ghost_sets: 8,
+            arena_bytes,
+            reserved_max_bytes: usize::MAX,
+        };
+        let options = options(arena_bytes, 40_000, true);
+        Store::of_shape(&options, &shape, Hasher::seeded(1)).expect("memory")
+    }
+
+    fn shares(store: &Store) -> Vec<usize> {
+        store.shards.iter().map(|shard| shard.lock().pages_max).collect()
+    }
+
+    #[test]
+    fn a_page_is_lent_by_the_next_that_can_spare_one_and_comes_back_bit_by_bit() {
+        let store = store();
+        assert_eq!(shares(&store), [16, 16, 16, 16]);
+        assert!(store.lend(2, NOW));
+        assert_eq!(shares(&store), [16, 16, 17, 15]);
+        store.shard(3).pages_max = PAGES_KEPT;
+        assert!(store.lend(2, NOW));
+        assert_eq!(shares(&store), [15, 16, 18, PAGES_KEPT]);
+        store.shard(3).pages_max = 15;
+        while store.lend(2, NOW) {}
+        assert_eq!(shares(&store), [PAGES_KEPT, PAGES_KEPT, 40, PAGES_KEPT]);
+        store.even_out();
+        assert_eq!(shares(&store), [PAGES_KEPT + 3, PAGES_KEPT, 37, PAGES_KEPT]);
+        for _ in 0..20 {
+            store.even_out();
+            assert_eq!(shares(&store).iter().sum::<usize>(), 64);
+        }
+        assert_eq!(shares(&store), [16, 16, 16, 16]);
+    }
+
+    /// Where no page is unused one is emptied for it, and no more are taken than there may be.
+    #[test]
+    fn a_full_shard_empties_a_page_to_lend_it() {
+        let store = store();
+        for number in 0..4000 {
+            let (key, meta) = (format!("{number}"), Meta::default());
+            let key = store.key(key.as_bytes());
+            store.store(&Terms::default(), &key, meta, &[b'x'; 300], NOW).expect("room");
+        }
+        let held = |store: &Store| store.shards.iter().map(|s| s.lock().pages_held).collect();
+        let full: Vec<usize> = held(&store);
+        assert_eq!(full, [16, 16, 16, 16]);
+        let evicted = store.totals().evictions;
+        assert!(store.lend(0, NOW));
+        assert_eq!((shares(&store), held(&store)), (vec![17, 15, 16, 16], vec![16, 15, 16, 16]));
+        assert!(store.totals().evictions > evicted);
+        validate(&store);
+    }
+}
