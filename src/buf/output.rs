@@ -299,4 +299,22 @@ mod tests {
         assert_eq!(out.slices(usize::MAX).len(), IO_SLICES_MAX);
         assert_eq!(drain(out, usize::MAX), want);
     }
+
+    #[test]
+    fn what_waits_is_weighed() {
+        let (out, want) = sample();
+        assert_eq!((out.unwritten_len(), out.plain()), (want.len(), None));
+        assert_eq!(out.weight(), 10 + 3 * PINNED_VALUE_WEIGHT);
+        assert!(out.held_bytes() >= 10 + 3 * size_of::<(usize, Chunks)>());
+
+        let mut out: Output<Chunks> = Output::default();
+        assert_eq!(out.room(), OUTPUT_HIGH_WATER_BYTES);
+        out.push(b"abcd");
+        out.advance(1);
+        assert_eq!((out.plain(), out.unwritten_len()), (Some(b"bcd".as_slice()), 3));
+        for (high_water, room, is_high) in [(5, 2, false), (3, 0, true), (2, 0, true)] {
+            out.set_high_water(high_water);
+            assert_eq!((out.room(), out.is_high()), (room, is_high));
+        }
+    }
 }

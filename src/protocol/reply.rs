@@ -186,3 +186,22 @@ impl Reply {
         .any(|word| line.starts_with(word))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Reply;
+
+    #[test]
+    fn errors_are_told_from_answers() {
+        use Reply::*;
+        for reply in [Error, BadLine, NoMemory, LimitTooSmall, LimitRefused, TlsNotEnabled] {
+            assert!(reply.is_error(), "{reply:?}");
+        }
+        for reply in [BadClass, NothingToCrawl, SameClass, NoSparePage, WatcherTooMany] {
+            assert!(reply.is_error(), "{reply:?}");
+        }
+        for reply in [Stored, NotStored, Exists, NotFound, Deleted, Touched, Ok, End, EndOfKeys] {
+            assert!(!reply.is_error(), "{reply:?}");
+        }
+    }
+}

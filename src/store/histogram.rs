@@ -68,3 +68,30 @@ fn step(bytes: u64) -> u32 {
     // The largest value has a gigabyte.
     bytes.div_ceil(STEP_BYTES as u64) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Secs;
+    use crate::store::{Meta, Options, Terms, model::options};
+
+    #[test]
+    fn items_of_all_shards_are_counted_by_size() {
+        let options = Options { threads: 4, ..options(64 << 20, 1 << 20, true) };
+        let store = Store::with_seed(&options, 1).expect("memory");
+        assert!(store.tracks_sizes() && store.shards.len() > 1);
+        let set = |number: usize, len| {
+            let key = format!("{number:03}");
+            let (key, meta) = (store.key(key.as_bytes()), Meta::default());
+            store.store(&Terms::default(), &key, meta, &vec![b'x'; len], Secs(100)).expect("room");
+        };
+        (0..100).for_each(|number| set(number, 10));
+        (100..110).for_each(|number| set(number, 10 + 32 * 30));
+        let sizes = store.item_sizes().expect("they are counted");
+        let [(small, 100), (large, 10)] = sizes[..] else { panic!("{sizes:?}") };
+        assert_eq!((small % 32, large - small), (0, 32 * 30));
+        assert!((32..=96).contains(&small), "{small}");
+        (0..100).for_each(|number| set(number, 10 + 32 * 30));
+        assert_eq!(store.item_sizes(), Some(vec![(large, 110)]));
+    }
+}

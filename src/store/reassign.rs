@@ -124,6 +124,8 @@ mod tests {
 
     use super::ReassignRefusal::{BadClass, NoSpare, Same};
     use super::*;
+    use crate::clock::Expiry;
+    use crate::store::queue::Queue;
     use crate::store::validate::validate;
     use crate::store::{Meta, Options, Terms};
 
@@ -229,5 +231,21 @@ mod tests {
             assert_eq!(pages(&store, 1), before - u64::from(evictions));
             validate(&store);
         }
+    }
+
+    #[test]
+    fn what_a_short_ttl_is_can_be_changed() {
+        let store = store(true);
+        let queue = |name: &str, ttl: u32| {
+            let (key, meta) = (store.key(name.as_bytes()), Meta::default());
+            let meta = Meta { expiry: Expiry(NOW.0 + ttl), ..meta };
+            store.store(&Terms::default(), &key, meta, b"x", NOW).expect("room");
+            store.get(&key, NOW, |hit| hit.shard.queue_of(hit.item)).expect("it is there")
+        };
+        assert_eq!(queue("a", 5), Queue::Small);
+        store.set_temporary_ttl(Some(5));
+        assert_eq!((queue("b", 5), queue("c", 6)), (Queue::Temporary, Queue::Small));
+        store.set_temporary_ttl(None);
+        assert_eq!(queue("d", 5), Queue::Small);
     }
 }

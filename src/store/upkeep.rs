@@ -155,4 +155,18 @@ mod tests {
         while store.maintain(Secs(111)) {}
         assert!(!is_above());
     }
+
+    #[test]
+    fn a_round_is_behind_when_a_second_has_gone_by_without_it() {
+        let (round, at) = (Round::default(), Secs);
+        round.ask(at(100));
+        assert!(round.is_due(at(100)) && !round.is_behind(at(100)) && round.is_behind(at(101)));
+        assert_eq!((round.turn(at(101)), round.go_on(2)), (0, false));
+        assert!(round.is_due(at(101)) && round.is_behind(at(101)));
+        assert_eq!((round.turn(at(102)), round.go_on(2)), (1, true));
+        assert!(!round.is_due(at(101)), "it is the one that began in that second");
+        assert!(round.is_due(at(102)) && !round.is_behind(at(102)) && round.is_behind(at(103)));
+        round.ask_urgently();
+        assert!(round.is_behind(at(102)));
+    }
 }

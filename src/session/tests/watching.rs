@@ -162,16 +162,22 @@ fn watch_section_7_refused_stores() {
 
 #[test]
 fn watch_section_7_evictions() {
+    check_evictions(0, "ttl=-1");
+    check_evictions(50, "ttl=50");
+}
+
+#[track_caller]
+fn check_evictions(exptime: u32, ttl: &str) {
     let shared = watchable();
     let mut watcher = watch(&shared, "e");
     let mut client = Client::new(&shared);
     let block = "x".repeat(10_000);
     for n in 0..2000 {
-        client.check(&format!("set k{n} 0 0 10000\r\n{block}\r\n"), "STORED\r\n");
+        client.check(&format!("set k{n} 0 {exptime} 10000\r\n{block}\r\n"), "STORED\r\n");
         let told = lines(&mut watcher);
         if let Some(line) = told.first() {
             assert!(line.starts_with("eviction key=k") && line.ends_with("size=10000"), "{line}");
-            assert!(line.contains(" fetch=no ttl=-1 la=0 clsid="), "{line}");
+            assert!(line.contains(&format!(" fetch=no {ttl} la=0 clsid=")), "{line}");
             assert_eq!(shared.store.totals().evictions, told.len() as u64);
             return;
         }

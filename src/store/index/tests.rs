@@ -281,3 +281,21 @@ fn a_walk_sees_what_stays_once_while_the_index_breathes() {
         }
     });
 }
+
+/// The last bucket and the one that it was split off both have spill buckets when they are one again.
+#[test]
+fn chains_are_merged() {
+    let arena = Arc::new(Arena::new(1 << 20, 16384).unwrap());
+    let mut index = Index::new(arena.clone(), arena.take().unwrap());
+    index.add_main_page(arena.take().unwrap());
+    index.add_spill_page(arena.take().unwrap());
+    assert!(index.grow(|item| hash(item.0)) && index.buckets() == 257);
+    let of = |bucket| (1..).filter(move |n| bucket_of(8, 1, hash(*n)) == bucket).take(30);
+    let all = || of(0).chain(of(256));
+    all().for_each(|n| assert!(index.insert(hash(n), Ref(n))));
+    check(&index, all());
+    assert_eq!([0, 1, 256].map(|bucket| index.count(bucket)), [30, 0, 30]);
+    assert!(index.shrink() && index.buckets() == 256);
+    check(&index, all());
+    assert_eq!(index.count(0), 60);
+}
