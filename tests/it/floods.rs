@@ -264,7 +264,11 @@ fn a_flood_does_not_keep_signals_out() {
     let code = std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while !is_over.load(Relaxed) && Client::try_tcp(("127.0.0.1", port)).is_ok() {}
+                loop {
+                    if is_over.load(Relaxed) || Client::try_tcp(("127.0.0.1", port)).is_err() {
+                        break;
+                    }
+                }
             });
         }
         let mut inside = wait_for("a place", PATIENCE, || {
