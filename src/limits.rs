@@ -137,6 +137,8 @@ pub const LARGE_VALUE_BYTES: usize = 32 * 1024;
 
 /// Parts of the memory in which the following bounds on values that are on their way are given.
 pub const TRANSIT_PARTS: usize = 8;
+/// While they hold so many parts or more of what the items have, no more of that is lent to clients.
+pub const TRANSIT_LENDS_PARTS: usize = 5;
 
 /// All values that are arriving may hold so many parts: the rest stays for everybody else.
 pub const UPLOADS_PARTS: usize = 5;

@@ -53,6 +53,8 @@ pub(super) struct Pool {
     /// Bytes of answer buffers among the spare ones.
     spare_output_bytes: usize,
     level: Level,
+    /// Values that arrive may have to wait, with what is behind them in the input.
+    is_filling: bool,
     /// Of answers of a connection while memory is calm.
     high_water_bytes: usize,
 }
@@ -160,6 +162,12 @@ impl Pool {
             (limit / OUTPUT_LIMIT_PART).clamp(OUTPUT_TIGHT_BYTES, OUTPUT_HIGH_WATER_BYTES);
     }
 
+    /// Has reads take little while values that arrive may have to wait: what has been read and not executed
+    /// is held.
+    pub(super) fn set_filling(&mut self, is_filling: bool) {
+        self.is_filling = is_filling;
+    }
+
     /// Keeps to what memory there is: while that is not calm, none but [`BUFFERS_KEPT`] are spare.
     pub(super) fn set_level(&mut self, level: Level) {
         self.level = level;
@@ -218,7 +226,7 @@ impl Pool {
 
     /// Bytes that one read may take now.
     pub(super) fn read_max(&self) -> usize {
-        if self.is_tight() { SMALL_READ_BYTES } else { READ_BUF_BYTES }
+        if self.is_tight() || self.is_filling { SMALL_READ_BYTES } else { READ_BUF_BYTES }
     }
 
     /// The same contents in full size, so that there is room to read.

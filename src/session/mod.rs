@@ -78,7 +78,7 @@ use crate::protocol::binary::MAGIC;
 use crate::protocol::meta::Command;
 use crate::protocol::text::{self, LINE_LEN_MIN, Line, get};
 use crate::protocol::token::Tokens;
-use crate::store::{Room, Value};
+use crate::store::Value;
 use crate::watch::{Wake, Watcher};
 use access::Access;
 use conns::Listing;
@@ -87,6 +87,7 @@ use login::Login;
 use retrieve::Retrieval;
 use value::{Arriving, Swallow, answer};
 
+pub use crate::store::Room;
 pub use certificates::Certificates;
 pub use conns::Portion;
 pub use datagram::{Datagram, Next};

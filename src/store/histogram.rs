@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn items_of_all_shards_are_counted_by_size() {
         let options = Options { threads: 4, ..options(64 << 20, 1 << 20, true) };
-        let store = Store::with_seed(&options, 1).expect("memory");
+        let store = Store::new(&options).expect("memory");
         assert!(store.tracks_sizes() && store.shards.len() > 1);
         let set = |number: usize, len| {
             let key = format!("{number:03}");

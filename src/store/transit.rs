@@ -12,8 +12,8 @@ use super::{Key, Refusal, Store};
 use crate::clock::Secs;
 use crate::limits::{
     COPY_VALUE_MAX, PINNED_CAREFUL_PARTS, PINNED_PARTS, PINNED_WITH_UPLOADS_PARTS,
-    ROOM_KEPT_FACTOR, ROOM_KEPT_PART, TRANSIT_PARTS, UPLOADS_BEGUN_PARTS, UPLOADS_PARTS,
-    UPLOADS_WITH_PINNED_PARTS,
+    ROOM_KEPT_FACTOR, ROOM_KEPT_PART, TRANSIT_LENDS_PARTS, TRANSIT_PARTS, UPLOADS_BEGUN_PARTS,
+    UPLOADS_PARTS, UPLOADS_WITH_PINNED_PARTS,
 };
 
 /// What room is wanted for.
@@ -121,6 +121,18 @@ impl Store {
     pub fn note_waiting(&self, more: usize, fewer: usize) {
         self.transit.bytes.waiting.fetch_add(more, Relaxed);
         self.transit.bytes.waiting.fetch_sub(fewer, Relaxed);
+    }
+
+    /// Whether values that arrive hold much, so that what follows them may have to wait.
+    pub fn is_filling_up(&self) -> bool {
+        self.uploading_bytes() > parts(self.items_limit_bytes(), 1)
+    }
+
+    /// Bytes of the memory that clients may be lent: what values on their way do not need.
+    pub fn lendable_bytes(&self) -> usize {
+        let in_transit = self.uploading_bytes() + self.pinned_bytes();
+        let needed = in_transit / TRANSIT_LENDS_PARTS * TRANSIT_PARTS;
+        self.limit_bytes().saturating_sub(needed)
     }
 
     /// Whether values on their way hold much: those among them that stand still are worth watching.

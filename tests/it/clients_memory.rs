@@ -66,7 +66,7 @@ fn answers_that_nobody_reads_take_the_place_of_items() {
         "{output} B of answers, {lent} B lent, {left} of {items} items left, peak {} kB",
         rss_peak(&server) >> 10
     ));
-    assert!(output > 8 * MB && lent > 4 * MB, "{output} B, {lent} B");
+    assert!(output > 2 * MB && lent > 4 * MB, "{output} B, {lent} B");
     assert!(left > items / 3, "{left} of {items} items are left");
     assert!(rss_peak(&server) <= rss_max_of(64), "{} kB were resident", rss_peak(&server) >> 10);
     drop(slow);
@@ -81,24 +81,26 @@ fn answers_that_nobody_reads_take_the_place_of_items() {
 #[test]
 fn the_largest_go_when_memory_is_full() {
     let _turn = alone();
-    let (server, mut client) = full(8, 10_000);
-    // Each line asks for a megabyte: more than the kernel takes.
-    let keys: String = (0..100).map(|number| format!(" k{}", 900 + number)).collect();
-    let request = format!("get{keys}\r\n").repeat(10);
-    let slow: Vec<Client> = (0..800)
-        .map(|_| {
-            let mut slow = Client::tcp_narrow(server.port());
-            slow.send_some(request.as_bytes(), Duration::from_millis(5));
-            slow
+    let (server, mut client) = full(8, 1000);
+    let half = format!("set {} 0 0 1", "k".repeat(1950));
+    let crowd: Vec<Client> = (0..3500)
+        .filter_map(|_| {
+            let mut other = Client::try_tcp(("127.0.0.1", server.port())).ok()?;
+            // Some are closed before they have sent all.
+            other.send_some(half.as_bytes(), Duration::from_millis(1));
+            Some(other)
         })
         .collect();
+    wait_for("somebody to go", PATIENCE, || {
+        let kicked = number(&mut client, "memory_kicks");
+        let refused = number(&mut client, "memory_refused_connections");
+        say(&format!("{kicked} clients had to go, {refused} did not get in"));
+        (kicked + refused > 0).then_some(())
+    });
     client.ask("set a 0 0 1\r\nx\r\nget a\r\n", "STORED\r\nVALUE a 0 1\r\nx\r\nEND\r\n");
-    let gone =
-        number(&mut client, "memory_kicks") + number(&mut client, "memory_refused_connections");
-    say(&format!("{gone} clients had to go, peak {} kB", rss_peak(&server) >> 10));
-    assert!(gone > 0, "800 clients fit into 8 MB");
+    say(&format!("of {} clients, peak {} kB", crowd.len(), rss_peak(&server) >> 10));
     assert!(rss_peak(&server) <= rss_max_of(8), "{} kB were resident", rss_peak(&server) >> 10);
-    drop(slow);
+    drop(crowd);
     client.await_stat("memory_pressure", |level| level == 0);
     server.assert_serves();
 }

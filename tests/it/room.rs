@@ -12,6 +12,9 @@ const ARGS: &[&str] = &["-m", "64", "-t", "1", "-c", "4096"];
 
 const LARGE: usize = 1_000_000;
 
+/// A neighbour's small request; on a quiet machine it is a few milliseconds.
+const QUICK: Duration = Duration::from_millis(250);
+
 /// Longer than a value that stands still is left where it is while others wait.
 const A_WHILE: Duration = Duration::from_secs(10);
 
@@ -67,7 +70,7 @@ fn half_uploads_do_not_fail_a_neighbour() {
         let times = (0..10).map(|number| set(&mut neighbour, &format!("own:{number}"), len));
         let longest = longest(times.collect::<Vec<_>>());
         say(&format!("beside 1,000 half uploads: sets of {len} B took {longest:?} at the most"));
-        assert!(!is_quick || longest < Duration::from_millis(50), "{longest:?} for {len} B");
+        assert!(!is_quick || longest < QUICK, "{longest:?} for {len} B");
         assert!(longest < A_WHILE);
     }
     assert!(server.rss_bytes() < 80 << 20, "{} B resident", server.rss_bytes());
@@ -94,7 +97,7 @@ fn slow_readers_do_not_fail_a_neighbour() {
         say(&format!(
             "beside 200 slow readers: sets and gets of {len} B took {longest:?} at the most"
         ));
-        assert!(!is_quick || longest < Duration::from_millis(50), "{longest:?} for {len} B");
+        assert!(!is_quick || longest < QUICK, "{longest:?} for {len} B");
         assert!(longest < A_WHILE);
     }
     drop(readers);

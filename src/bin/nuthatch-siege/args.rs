@@ -39,8 +39,12 @@ pub struct Plan {
     pub time: Duration,
     /// What the patterns' random numbers begin with.
     pub seed: u64,
-    /// By which clock latencies are judged.
+    /// By which clock latencies are judged, and by what.
     pub clock: LatencyClock,
+    /// How much the p99 may rise.
+    pub rise_max: Duration,
+    /// How long the slowest answer may take.
+    pub latency_max: Duration,
     /// Whether the last word is a table in Markdown.
     pub is_markdown: bool,
 }
@@ -89,6 +93,10 @@ fn probe() -> Command {
                 .value_parser(number(1, 600)),
             option("seed", "N", "What random numbers begin with [1]")
                 .value_parser(value_parser!(u64)),
+            option("rise-ms", "N", "How much the client's p99 may rise [1]")
+                .value_parser(number(1, 1000)),
+            option("max-ms", "N", "How long its slowest answer may take [50]")
+                .value_parser(number(1, 10_000)),
             Arg::new("server-time")
                 .long("server-time")
                 .action(ArgAction::SetTrue)
@@ -126,6 +134,8 @@ fn plan_from(matches: &ArgMatches) -> Result<Plan, String> {
             true => LatencyClock::Server,
             false => LatencyClock::Wall,
         },
+        rise_max: Duration::from_millis(number("rise-ms", 1)),
+        latency_max: Duration::from_millis(number("max-ms", 50)),
         is_markdown: matches.get_flag("markdown"),
     })
 }

@@ -40,9 +40,9 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The bars that were missed, in words, with latencies by this clock.
-    pub fn misses(&self, clock: LatencyClock) -> Vec<String> {
-        let latency = |of: &'_ Experience| match clock {
+    /// The bars of the plan that were missed, in words.
+    pub fn misses(&self, plan: &Plan) -> Vec<String> {
+        let latency = |of: &'_ Experience| match plan.clock {
             LatencyClock::Wall => (of.latency.percentile_ns(99.0), of.latency.max_ns()),
             LatencyClock::Server => (of.busy.percentile_ns(99.0), of.busy.max_ns()),
         };
@@ -52,8 +52,8 @@ impl Outcome {
         let checks = [
             (!self.is_alive, "the server does not answer"),
             (self.after.most_bytes > self.memory_max_bytes, "memory"),
-            (rise_ns >= P99_RISE_MAX.as_nanos() as u64, "p99"),
-            (max_ns >= LATENCY_MAX.as_nanos() as u64, "maximum"),
+            (rise_ns >= plan.rise_max.as_nanos() as u64, "p99"),
+            (max_ns >= plan.latency_max.as_nanos() as u64, "maximum"),
             (self.beside.lost + self.alone.lost > 0, "answers lost"),
             (self.beside.wrong + self.alone.wrong > 0, "wrong answers"),
             (self.beside.requests == 0, "the victim had no turn"),
@@ -83,11 +83,11 @@ pub fn run(plan: &Plan) -> io::Result<bool> {
     let mut outcomes = Vec::new();
     for pattern in &plan.patterns {
         let outcome = probe(plan, pattern, cores)?;
-        report::tell(&outcome, plan.clock)?;
+        report::tell(&outcome, plan)?;
         outcomes.push(outcome);
     }
-    report::table(&outcomes, plan.clock, plan.is_markdown)?;
-    Ok(outcomes.iter().all(|outcome| outcome.misses(plan.clock).is_empty()))
+    report::table(&outcomes, plan)?;
+    Ok(outcomes.iter().all(|outcome| outcome.misses(plan).is_empty()))
 }
 
 fn probe(plan: &Plan, pattern: &Pattern, cores: Option<Cores>) -> io::Result<Outcome> {
@@ -183,12 +183,6 @@ fn fill(target: &Target) -> io::Result<()> {
 pub fn memory_max_bytes(memory_mb: u64) -> u64 {
     (memory_mb << 20) * 105 / 100 + (8 << 20)
 }
-
-/// How much the latency that 99 % of a victim's requests do not exceed may rise.
-pub const P99_RISE_MAX: Duration = Duration::from_millis(1);
-
-/// No request of a victim may take so long.
-pub const LATENCY_MAX: Duration = Duration::from_millis(50);
 
 /// How long the server may take to see that its clients are gone.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(5);

@@ -4,9 +4,10 @@
 
 use std::io::{self, Write};
 
+use crate::args::Plan;
 use crate::latency::Histogram;
 use crate::patterns::Pattern;
-use crate::probe::{LatencyClock, Outcome};
+use crate::probe::Outcome;
 
 /// Names all patterns; always kept.
 ///
@@ -27,9 +28,9 @@ pub fn list(families: &[&[Pattern]]) -> io::Result<bool> {
 /// # Errors
 ///
 /// Standard output is closed.
-pub fn tell(outcome: &Outcome, clock: LatencyClock) -> io::Result<()> {
+pub fn tell(outcome: &Outcome, plan: &Plan) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    let misses = outcome.misses(clock);
+    let misses = outcome.misses(plan);
     let verdict = if misses.is_empty() { "kept".to_owned() } else { misses.join(", ") };
     writeln!(out, "{}: {verdict}", outcome.name)?;
     let (before, after) = (outcome.before, outcome.after);
@@ -61,21 +62,21 @@ pub fn tell(outcome: &Outcome, clock: LatencyClock) -> io::Result<()> {
 /// # Errors
 ///
 /// Standard output is closed.
-pub fn table(outcomes: &[Outcome], clock: LatencyClock, is_markdown: bool) -> io::Result<()> {
+pub fn table(outcomes: &[Outcome], plan: &Plan) -> io::Result<()> {
     let mut rows = vec![COLUMNS.map(str::to_owned)];
-    if is_markdown {
+    if plan.is_markdown {
         rows.push(std::array::from_fn(|column| {
             if column == 0 { "---" } else { "---:" }.to_owned()
         }));
     }
-    rows.extend(outcomes.iter().map(|outcome| cells(outcome, clock)));
+    rows.extend(outcomes.iter().map(|outcome| cells(outcome, plan)));
     let mut out = io::stdout().lock();
     if let Some(outcome) = outcomes.first() {
         let bar = mib(outcome.memory_max_bytes);
         writeln!(out, "\nRSS in MiB, at most {bar}; latencies in ms; cache full before")?;
     }
     for row in rows {
-        if is_markdown {
+        if plan.is_markdown {
             writeln!(out, "| {} |", row.join(" | "))?;
         } else {
             write!(out, "{:22}", row[0])?;
@@ -105,7 +106,7 @@ const COLUMNS: [&str; 13] = [
     "missed",
 ];
 
-fn cells(outcome: &Outcome, clock: LatencyClock) -> [String; 13] {
+fn cells(outcome: &Outcome, plan: &Plan) -> [String; 13] {
     let p99 = |of: &Histogram| millis(of.percentile_ns(99.0));
     let (alone, beside) = (&outcome.alone, &outcome.beside);
     [
@@ -121,7 +122,7 @@ fn cells(outcome: &Outcome, clock: LatencyClock) -> [String; 13] {
         millis(beside.busy.max_ns()),
         beside.lost.to_string(),
         beside.wrong.to_string(),
-        outcome.misses(clock).join(", "),
+        outcome.misses(plan).join(", "),
     ]
 }
 

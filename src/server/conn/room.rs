@@ -5,7 +5,7 @@ use super::Conn;
 use crate::metrics::{Counter, Counters};
 use crate::server::go::Context;
 use crate::server::worker::Held;
-use crate::store::Room;
+use crate::session::Room;
 
 /// What a connection's wait for memory has come to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -47,8 +47,8 @@ impl Worker {
         if is_calm && self.level == Level::Calm && shared.memory.level() == Level::Calm {
             return;
         }
-        self.lend(limit);
-        self.make_way(limit);
+        let has_enough = self.lend(limit);
+        self.make_way(limit, has_enough);
         self.pool.set_level(self.level);
         if self.level == Level::Full {
             self.shed(limit);
@@ -88,14 +88,16 @@ impl Worker {
     }
 
     /// Lends clients what they need of the items' memory, in steps, so that a few bytes more do not change
-    /// the shares of all shards.
-    fn lend(&self, limit: usize) {
-        let store = &self.shared.store;
-        let step = (limit / LEND_STEP_PART).max(1);
-        let wanted = self.shared.memory.wanted_bytes(limit).next_multiple_of(step);
-        if wanted > store.lent_bytes() {
-            store.lend_to_clients(wanted);
+    /// the shares of all shards. False: it has not got as much.
+    fn lend(&self, limit: usize) -> bool {
+        let (store, memory) = (&self.shared.store, &self.shared.memory);
+        let wanted = memory.wanted_bytes(limit);
+        let lendable = store.lendable_bytes();
+        let to_lend = wanted.next_multiple_of((limit / LEND_STEP_PART).max(1)).min(lendable);
+        if to_lend > store.lent_bytes() {
+            store.lend_to_clients(to_lend);
         }
+        wanted <= lendable
     }
 
     /// Once a second: what clients do not need any more goes back to the items bit by bit, since who has
@@ -112,7 +114,7 @@ impl Worker {
     }
 
     /// Has the items give back what is lent, as far as a few slices do, and judges what that comes to.
-    fn make_way(&mut self, limit: usize) {
+    fn make_way(&mut self, limit: usize, has_enough: bool) {
         let (store, memory) = (&self.shared.store, &self.shared.memory);
         let mut is_behind = store.is_above_limit();
         for _ in 0..WAY_SLICES_PER_ROUND {
@@ -121,7 +123,7 @@ impl Worker {
             }
             is_behind = store.is_above_limit();
         }
-        self.level = memory.judge(limit, is_behind, store.can_give_way());
+        self.level = memory.judge(limit, is_behind || !has_enough, store.can_give_way());
     }
 
     /// Closes the connections that hold most, and more than what would be everybody's part, until there is

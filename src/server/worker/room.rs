@@ -22,7 +22,7 @@ use crate::limits::{
 use crate::metrics::Counter;
 use crate::server::conn::{Awaited, Conn};
 use crate::server::go::End;
-use crate::store::{Room, Store};
+use crate::session::{Room, Shared};
 
 /// Who waits for room, in order, and what was seen of those that hold some.
 #[derive(Debug, Default)]
@@ -104,7 +104,8 @@ impl Line {
 
     /// Lets those try again that there is room for, and ends waits that have been too long; answers with
     /// their places.
-    fn look(&mut self, store: &Store, conns: &mut Slab<Conn>, now: &Now) -> Vec<usize> {
+    fn look(&mut self, shared: &Shared, conns: &mut Slab<Conn>, now: &Now) -> Vec<usize> {
+        let store = &shared.store;
         let numbers = &mut self.numbers;
         self.waiters.retain(|_, waiter| {
             let conn = &conns[waiter.index];
@@ -140,10 +141,12 @@ impl Line {
     }
 
     /// Tells the store how many wait.
-    fn note(&mut self, store: &Store) {
+    fn note(&mut self, shared: &Shared) {
         let count = self.waiters.len();
         if count != self.noted {
-            store.note_waiting(count.saturating_sub(self.noted), self.noted.saturating_sub(count));
+            shared
+                .store
+                .note_waiting(count.saturating_sub(self.noted), self.noted.saturating_sub(count));
             self.noted = count;
         }
     }
@@ -181,11 +184,12 @@ impl Worker {
     /// Looks after those who wait for room, when that is due.
     pub(super) fn serve_line(&mut self) {
         if self.line.due.is_some_and(|due| self.now.instant >= due) {
-            for index in self.line.look(&self.shared.store, &mut self.conns, &self.now) {
+            for index in self.line.look(&self.shared, &mut self.conns, &self.now) {
                 self.queue(index);
             }
         }
-        self.line.note(&self.shared.store);
+        self.line.note(&self.shared);
+        self.pool.set_filling(self.shared.store.is_filling_up());
     }
 
     /// Takes what stands still from its owners, if others need it. Once a second.
