@@ -204,7 +204,9 @@ mod tests {
             guard.failed(&bad, now);
         }
         assert!(guard.admits(&good, now) && !guard.admits(&bad, now));
-        assert!(guard.admits(&good, now + LOGIN_KNOWN_FOR - SEC));
+        let until = now + LOGIN_KNOWN_FOR;
+        guard.paid_at.insert(good.from, until + SEC * 200);
+        assert!(guard.admits(&good, until - SEC) && !guard.admits(&good, until));
         for _ in 0..=LOGIN_FAILURES_FREE + LOGIN_DEBT_MAX {
             guard.failed(&good, now);
         }
@@ -224,6 +226,14 @@ mod tests {
         assert!(guard.failed(&place.who("192.0.2.1", "a"), now) > now, "the others share a debt");
         guard.failed(&place.who("192.0.2.1", "a"), now + SEC * 2);
         assert_eq!(guard.paid_at.len(), 1);
+
+        let (known, late) = (place.who("0.0.0.1", "a"), now + LOGIN_KNOWN_FOR - SEC);
+        guard.passed(known, late);
+        guard.passed(place.who("192.0.2.1", "a"), late);
+        assert_eq!(guard.known.len(), GUARDED_ADDRESSES_MAX, "there is no place for a new one");
+        guard.passed(place.who("192.0.2.1", "a"), late + SEC);
+        assert_eq!(guard.known.len(), 2, "what has let in an hour ago has lost its own");
+        assert!(guard.known.contains_key(&known), "it has let in since");
     }
 
     #[test]

@@ -167,6 +167,8 @@ mod tests {
             &RFC_7677.replace("4096", "4294967295"),
             &RFC_7677.replace("256", "512"),
             &RFC_7677.replace("W22ZaJ0SNY7soEsUEjb6gQ==", ""),
+            &RFC_7677.replace("WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=", "AAAA"),
+            &RFC_7677.replace("wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "AAAA"),
             "SCRAM-SHA-256$",
             "SCRAM-SHA-1$4096:AAAA$AAAA:AAAA",
         ] {

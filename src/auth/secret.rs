@@ -285,6 +285,18 @@ mod tests {
     }
 
     #[test]
+    fn argon2id_has_a_bound_on_memory_and_time() {
+        let ring = Ring::new();
+        let parsed = |memory: u32, passes: u32| {
+            let rest = "p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA";
+            let text = format!("$argon2id$v=19$m={memory},t={passes},{rest}");
+            Secret::parse(text.as_bytes(), &ring).is_ok()
+        };
+        assert!(parsed(ARGON2_MEMORY_KIB_MAX, ARGON2_PASSES_MAX));
+        assert!(!parsed(ARGON2_MEMORY_KIB_MAX + 1, 1) && !parsed(256, ARGON2_PASSES_MAX + 1));
+    }
+
+    #[test]
     fn what_is_no_secret() {
         let ring = Ring::new();
         for text in [

@@ -170,6 +170,10 @@ fn what_need_not_wait() {
     };
     assert!(is_good(token("foo bar")) && is_good(plain("\0foo\0bar")));
     assert!(!is_good(token("foo baz")) && !is_good(token("nobody bar")) && !is_good(token("foo")));
+    assert!(!is_good(Ask::Start(
+        b"SCRAM-SHA-256".to_vec(),
+        b"n,,n=foo\0bar,r=abc".to_vec().into()
+    )));
     assert!(!is_good(token("fox bar")), "it is hashed");
     assert!(is_good(token("fox bar")) && is_good(plain("\0fox\0bar")), "and remembered");
     assert!(!is_good(token("fox baz")));
@@ -509,6 +513,25 @@ fn who_guesses_waits_and_is_turned_away() {
     }
     assert_eq!(ask("foo x"), (false, Duration::from_secs(10)), "not looked at");
     assert_eq!(ask("foo bar"), (true, Duration::ZERO), "known to be good from there");
+}
+
+/// However a password is told: what has let in is looked at when other guesses from there are not.
+#[test]
+fn what_has_let_in_is_known_by_name_and_password() {
+    let file = TempFile::with("foo:bar");
+    let mut gate =
+        Gate::open(Options { delay: Duration::from_secs(1), ..options(&file.0) }).unwrap();
+    let start = now();
+    let mut judge = |ask| gate.judge(Attempt { ask, from: None }, start);
+    let Verdict::Challenge(exchange, _) = judge(plain("")).verdict else { panic!("no challenge") };
+    let step = Ask::Step(exchange, b"\0foo\0bar".to_vec().into());
+    assert!(matches!(judge(step).verdict, Verdict::Granted(..)));
+    for word in 0..=70 {
+        assert!(judge(plain(&format!("\0foo\0{word}"))).was_looked_at);
+    }
+    let mut is_looked_at = |ask| judge(ask).was_looked_at;
+    assert!(!is_looked_at(plain("\0foo\0x")) && !is_looked_at(token("foo bar")));
+    assert!(is_looked_at(plain("\0foo\0bar")) && is_looked_at(plain("foo\0foo\0bar")));
 }
 
 #[test]
