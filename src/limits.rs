@@ -286,6 +286,10 @@ pub const DEADLINE_SECS: u32 = 120;
 /// Lines a second that are logged only because a client has raised the `verbosity`: some 100 kB.
 pub const LOG_LINES_PER_SEC_MAX: u32 = 1000;
 
+/// The backlog of one watcher is one part in so many of `-m` at the most, so that all twenty have a twelfth:
+/// the default of 256 KiB at `-m 64`.
+pub const WATCH_MEMORY_PART: usize = 12 * WATCHERS_MAX;
+
 /// Seconds that a stopping server gives its clients to take the answers that they are owed.
 pub const DRAIN_SECS: u64 = 5;
 

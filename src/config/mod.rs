@@ -16,7 +16,7 @@ use crate::cli::extended::Extended;
 use crate::cli::flags::State;
 use crate::cli::usage::PROTOCOL_LEVEL;
 use crate::cli::{Given, Protocol, UsageError};
-use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES};
+use crate::limits::{ITEM_SIZE_MAX, ITEM_SIZE_MIN, MEMORY_MIN_BYTES, WATCH_MEMORY_PART};
 use crate::server::{Listen, Port, StartError, process};
 use crate::{auth, server, session, store, watch};
 use login::Login;
@@ -194,7 +194,7 @@ impl Config {
                 track_sizes: given.extended.tuning.track_sizes,
                 threads,
             },
-            watch: watch::Options { backlog_bytes: watch_backlog_bytes(given) },
+            watch: watch::Options { backlog_bytes: watch_backlog_bytes(given, memory_bytes) },
             session: session_options(given, threads, item_size_max, ports, inter, login),
             server: server_options(given, environment, threads, ports, listen, login),
             auth: login.map(|login| login.options(given, environment)),
@@ -352,9 +352,10 @@ fn backlog(given: &Given) -> u32 {
     u32::try_from(given.backlog).unwrap_or(i32::MAX as u32).min(i32::MAX as u32)
 }
 
-/// `-o watcher_logbuf_size`. The hub has the bounds.
-fn watch_backlog_bytes(given: &Given) -> usize {
-    usize::try_from(given.extended.watcher_logbuf_bytes).unwrap_or(usize::MAX)
+/// `-o watcher_logbuf_size`, as far as it is a part of `-m`. The hub has the other bounds.
+fn watch_backlog_bytes(given: &Given, memory_bytes: usize) -> usize {
+    let asked = usize::try_from(given.extended.watcher_logbuf_bytes).unwrap_or(usize::MAX);
+    asked.min(memory_bytes / WATCH_MEMORY_PART)
 }
 
 fn session_options(

@@ -96,7 +96,10 @@ fn every_module_gets_its_share() {
 #[test]
 fn backlogs_of_watchers() {
     assert_eq!(check("").watch.backlog_bytes, 256 * 1024);
-    assert_eq!(check("-o watcher_logbuf_size=65537").watch.backlog_bytes, (64 << 20) + 1024);
+    let backlog = |line: &str| check(line).watch.backlog_bytes;
+    assert_eq!(backlog("-m 65536 -o watcher_logbuf_size=65537"), (64 << 20) + 1024);
+    assert_eq!(backlog("-m 64"), 256 << 10);
+    assert_eq!(backlog("-m 64 -o watcher_logbuf_size=65536"), (64 << 20) / 240);
 }
 
 #[test]
