@@ -201,15 +201,19 @@ pub const CLIENTS_FREE_BYTES: usize = 1 << 19;
 /// See [`CLIENTS_FREE_BYTES`].
 pub const CLIENTS_FREE_PART: usize = 32;
 
-/// Beyond that, and one part in so many of `-m`, clients are given less at a time.
-pub const CLIENTS_TIGHT_PART: usize = 4;
-
 /// Beyond that, and one part in so many of `-m`, nobody new is let in and who holds most is closed: the
-/// items keep the other part.
+/// items keep the other part. From half of it on clients are given less at a time.
 pub const CLIENTS_FULL_PART: usize = 2;
 
 /// Nor more than one part in so many of `-m`: 32 KiB at `-m 8`.
 pub const OUTPUT_LIMIT_PART: usize = 256;
+
+/// Where items cannot be evicted for clients (`-M`, `-L`), one part in so many of `-m` is kept for these from
+/// the start.
+pub const CLIENTS_KEPT_PART: usize = 16;
+
+/// Prefixes are counted as long as they take no more than one part in so many of `-m`.
+pub const PREFIX_MEMORY_PART: usize = 16;
 
 /// The items' memory is lent to clients in steps of one part in so many of `-m`.
 pub const LEND_STEP_PART: usize = 64;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::utils::CachePadded;
 
-use crate::limits::{CLIENTS_FREE_BYTES, CLIENTS_FREE_PART, CLIENTS_FULL_PART, CLIENTS_TIGHT_PART};
+use crate::limits::{CLIENTS_FREE_BYTES, CLIENTS_FREE_PART, CLIENTS_FULL_PART};
 
 /// What memory is held for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,14 +151,20 @@ impl Accountant {
         }
     }
 
-    /// Decides how tight it is with a limit of so many bytes (`-m`). `is_behind`: the store has not given
-    /// back all that it is to; `can_give_way`: it will.
-    pub fn judge(&self, limit: usize, is_behind: bool, can_give_way: bool) -> Level {
-        let beyond = self.total().saturating_sub(free_bytes(limit));
-        let is_behind = is_behind && beyond > 0;
-        let level = if beyond > limit / CLIENTS_FULL_PART || (is_behind && !can_give_way) {
+    /// Bytes that connections hold, as far as that was published: what is left without those of watchers,
+    /// prefixes and logins, which no connection's end would give back.
+    pub fn of_connections(&self) -> usize {
+        self.total.load(Relaxed)
+    }
+
+    /// Decides how tight it is with a limit of so many bytes (`-m`), of which clients may be lent `most`.
+    /// `is_behind`: they have not got all that they need.
+    pub fn judge(&self, limit: usize, most: usize, is_behind: bool) -> Level {
+        let free = free_bytes(limit);
+        let beyond = self.total().saturating_sub(free);
+        let level = if self.of_connections().saturating_sub(free) > most {
             Level::Full
-        } else if beyond > limit / CLIENTS_TIGHT_PART || is_behind {
+        } else if beyond > most / 2 || (is_behind && beyond > 0) {
             Level::Tight
         } else {
             Level::Calm
@@ -210,7 +216,7 @@ mod tests {
         let mut hold = |bytes: usize, is_behind| {
             ledger.change(Part::Output, ledger.total(), bytes);
             accountant.publish(0, &mut ledger);
-            (accountant.judge(limit, is_behind, true), accountant.wanted_bytes(limit))
+            (accountant.judge(limit, limit / 2, is_behind), accountant.wanted_bytes(limit))
         };
         assert_eq!(hold(free, true), (Level::Calm, 0));
         assert_eq!(hold(free + 1, false), (Level::Calm, 1));
@@ -219,7 +225,14 @@ mod tests {
         assert_eq!(hold(free + limit / 4 + 1, false), (Level::Tight, limit / 4 + 1));
         assert_eq!(hold(free + limit / 2 + 1, false), (Level::Full, limit / 2));
         assert_eq!(hold(0, false), (Level::Calm, 0));
-        hold(free + 1, true);
-        assert_eq!(accountant.judge(limit, true, false), Level::Full, "nothing can be evicted");
+        hold(free + 1, false);
+        assert_eq!(accountant.judge(limit, 0, true), Level::Full, "nothing can be lent");
+        hold(0, false);
+        accountant.note_shared(limit, 0, 0);
+        assert_eq!(
+            accountant.judge(limit, limit / 2, false),
+            Level::Tight,
+            "nobody could go for it"
+        );
     }
 }

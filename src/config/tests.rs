@@ -53,7 +53,8 @@ fn every_module_gets_its_share() {
     let config = check(
         "-m 8 -I 2m -f 1.5 -n 48 -M -C -L -t 2 -c 7 -R 3 -b 5 -A -F -X -W -D / -B ascii -vv -r \
          -k -d -P /run/pid -o idle_timeout=9,no_maxconns_fast,debug_clock,maxconns_per_address=6 \
-         -o watcher_logbuf_size=8",
+         -o watcher_logbuf_size=8 \
+         -o request_timeout=1,upload_timeout=2,send_timeout=3,login_timeout=0",
     );
     let store = config.store;
     assert_eq!((store.memory_bytes, store.item_size_max), (8 << 20, 2 << 20));
@@ -76,6 +77,10 @@ fn every_module_gets_its_share() {
     assert_eq!((server.connections_max, server.requests_per_turn, server.backlog), (7, 3, 5));
     assert_eq!((server.idle_timeout_secs, server.maxconns_fast), (9, false));
     assert_eq!(server.maxconns_per_address, 6);
+    let deadlines =
+        server::Deadlines { request_secs: 1, upload_secs: 2, send_secs: 3, login_secs: 0 };
+    assert_eq!(server.deadlines, deadlines);
+    assert_eq!(check("").server.deadlines, server::Deadlines::default());
     assert_eq!((server.pid_file, server.remove_pid_file), (Some("/run/pid".into()), true));
     assert_eq!(
         config.process,

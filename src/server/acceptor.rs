@@ -311,7 +311,13 @@ impl Acceptor {
         self.failures = 0;
         match self.seat(from) {
             Ok(seat) => self.admit(stream, terms, seat),
-            Err(refusal) => self.reject(stream, refusal),
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Memory) {
+                    // Who sleeps may have what is wanted.
+                    self.workers.iter_mut().for_each(worker::Handle::note_want);
+                }
+                self.reject(stream, refusal);
+            }
         }
     }
 

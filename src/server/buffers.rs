@@ -168,11 +168,21 @@ impl Pool {
         self.is_filling = is_filling;
     }
 
-    /// Keeps to what memory there is: while that is not calm, none but [`BUFFERS_KEPT`] are spare.
+    /// Keeps to what memory there is: while that is not calm, few are spare.
     pub(super) fn set_level(&mut self, level: Level) {
         self.level = level;
         if level > Level::Calm {
-            self.drop_spare(self.spare.len().saturating_sub(BUFFERS_KEPT));
+            self.drop_spare(self.spare.len().saturating_sub(self.spare_max()));
+        }
+    }
+
+    /// Spare ones that are worth their memory. While it is full none is: those of many workers could fill a
+    /// small one, and there would be nobody else to make room.
+    fn spare_max(&self) -> usize {
+        match self.level {
+            Level::Calm => BUFFERS_SPARE_MAX,
+            Level::Tight => 1,
+            Level::Full => 0,
         }
     }
 
@@ -199,8 +209,7 @@ impl Pool {
             return;
         }
         self.out -= 1;
-        let spare_max = if self.level > Level::Calm { BUFFERS_KEPT } else { BUFFERS_SPARE_MAX };
-        if self.spare.len() >= spare_max {
+        if self.spare.len() >= self.spare_max() {
             return;
         }
         buffers.input.clear();
@@ -329,5 +338,11 @@ mod tests {
         pool.trim();
         assert_eq!(pool.spare.len(), BUFFERS_KEPT);
         assert!(!pool.is_ample());
+        for (level, spare) in [(Level::Tight, 1), (Level::Full, 0)] {
+            pool.set_level(level);
+            assert_eq!(pool.count(), (spare, spare));
+            fill(&mut pool, 3);
+            assert_eq!(pool.count(), (spare, spare), "none more is kept");
+        }
     }
 }

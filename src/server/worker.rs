@@ -62,7 +62,7 @@ pub(super) struct Handle {
     thread: JoinHandle<()>,
     mailbox: Mailbox,
     load: Arc<AtomicUsize>,
-    /// Something was handed over since the last wake.
+    /// Something was handed over or is wanted since the last wake.
     unseen: bool,
 }
 
@@ -102,6 +102,10 @@ struct Worker {
     common: Common,
     /// Calls of [`Worker::settle`].
     settled: u32,
+    /// Nobody is closed for want of memory while connections hold less.
+    shed_from: usize,
+    /// `-t`
+    threads: usize,
     /// How tight memory is.
     level: Level,
     now: Now,
@@ -131,6 +135,11 @@ impl Handle {
         self.unseen = true;
         self.load.fetch_add(1, Relaxed);
         self.mailbox.leave(Message::Stream(stream, terms, seat));
+    }
+
+    /// Has the worker see, after the next [`Handle::wake`], what memory it can give back.
+    pub(super) fn note_want(&mut self) {
+        self.unseen = true;
     }
 
     /// Makes the worker look at what was handed over, if there is anything.
@@ -198,6 +207,8 @@ pub(super) fn start(
         ledger: Ledger::default(),
         common: Common::default(),
         settled: 0,
+        shed_from: 0,
+        threads: options.threads,
         level: Level::Calm,
         now,
         turn: Duration::ZERO,
@@ -278,6 +289,7 @@ impl Worker {
         let ticks = self.index == 0
             || self.awaits_any()
             || self.pool.is_ample()
+            || self.has_empty_places()
             || self.level > Level::Calm
             || self.deadline.is_some()
             || (!self.conns.is_empty() && self.shared.store.is_filling());
@@ -403,8 +415,14 @@ impl Worker {
             return;
         }
         self.pool.trim();
+        if self.has_empty_places() {
+            // From the end on: places do not change.
+            self.conns.shrink_to_fit();
+            self.seats.shrink_to(2 * self.conns.len());
+        }
         self.pool.set_limit(self.shared.store.limit_bytes());
         self.settled = SHARED_EVERY - 1;
+        self.shed_from = 0;
         self.take_stalled();
         if self.index == 0 {
             self.take_back();

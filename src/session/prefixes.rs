@@ -26,6 +26,8 @@ pub struct Prefixes {
     /// Prefixes in all parts, and bytes of them.
     count: AtomicUsize,
     bytes: AtomicUsize,
+    /// Bytes of memory that they may take.
+    held_max: usize,
 }
 
 /// What a prefix takes beside its bytes: an entry of a table that is half full at the least, and what the
@@ -44,8 +46,8 @@ struct Counts {
 }
 
 impl Prefixes {
-    /// A table without prefixes. Of the delimiter the first byte counts.
-    pub(super) fn new(delimiter: char, is_on: bool) -> Prefixes {
+    /// A table without prefixes, which may take so many bytes of memory. Of the delimiter the first byte counts.
+    pub(super) fn new(delimiter: char, is_on: bool, held_max: usize) -> Prefixes {
         let mut bytes = [0; 4];
         delimiter.encode_utf8(&mut bytes);
         Prefixes {
@@ -55,6 +57,7 @@ impl Prefixes {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
             count: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            held_max,
         }
     }
 
@@ -143,6 +146,9 @@ impl Prefixes {
 
     /// Takes room for one more prefix, if there is any.
     fn has_room(&self, len: usize) -> bool {
+        if self.held_bytes() + BYTES_PER_PREFIX + len > self.held_max {
+            return false;
+        }
         if self.count.fetch_add(1, Relaxed) >= PREFIXES_MAX {
             self.count.fetch_sub(1, Relaxed);
             return false;
@@ -172,7 +178,7 @@ mod tests {
 
     #[test]
     fn counts_by_prefix_section_7() {
-        let prefixes = Prefixes::new(':', true);
+        let prefixes = Prefixes::new(':', true, usize::MAX);
         prefixes.get(b"foo:1", true);
         prefixes.get(b"foo:2", false);
         prefixes.set(b"foo:3:4");
@@ -196,7 +202,7 @@ mod tests {
 
     #[test]
     fn prefixes_are_bounded() {
-        let prefixes = Prefixes::new('/', true);
+        let prefixes = Prefixes::new('/', true, usize::MAX);
         for number in 0..2 * PREFIXES_MAX {
             prefixes.set(format!("{number}/").as_bytes());
         }
@@ -217,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_delimiter_is_one_byte() {
-        let prefixes = Prefixes::new('\u{e9}', true);
+        let prefixes = Prefixes::new('\u{e9}', true, usize::MAX);
         prefixes.set(b"a\xc3b");
         assert_eq!(lines(&prefixes).len(), 1);
     }

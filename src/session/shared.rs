@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::limits::PREFIX_MEMORY_PART;
 use crate::memory::Accountant;
 use crate::metrics::Metrics;
 use crate::session::prefixes::Prefixes;
@@ -44,6 +45,7 @@ impl Shared {
         clock: Arc<Clock>,
         options: Options,
     ) -> Shared {
+        let prefixes_max = store.limit_bytes() / PREFIX_MEMORY_PART;
         Shared {
             memory: Accountant::new(metrics.owners()),
             store,
@@ -51,7 +53,7 @@ impl Shared {
             clock,
             verbosity: AtomicU32::new(options.verbosity),
             tunables: Mutex::new(options.tunables.clone()),
-            prefixes: Prefixes::new(options.prefix_delimiter, options.detail),
+            prefixes: Prefixes::new(options.prefix_delimiter, options.detail, prefixes_max),
             certificates: None,
             options,
         }

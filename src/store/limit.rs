@@ -8,6 +8,7 @@ use super::ghost::SET_BYTES;
 use super::shape::{Shape, ghost_sets, with_allowance};
 use super::{Options, PAGES_PER_SHARD_LEAST, Store};
 use crate::clock::Secs;
+use crate::limits::{CLIENTS_FULL_PART, CLIENTS_KEPT_PART};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -27,11 +28,17 @@ pub(super) struct Limit {
     turn: AtomicUsize,
 }
 
+/// Bytes of the limit that clients have for good, since no item can be evicted for them.
+pub(super) fn kept_bytes(options: &Options) -> usize {
+    let is_kept = !options.evictions || options.large_pages;
+    if is_kept { options.memory_bytes / CLIENTS_KEPT_PART } else { 0 }
+}
+
 impl Limit {
     pub(super) fn new(options: &Options, shape: &Shape) -> Limit {
         Limit {
             bytes: AtomicUsize::new(options.memory_bytes),
-            lent: AtomicUsize::new(0),
+            lent: AtomicUsize::new(kept_bytes(options)),
             ghosts: AtomicUsize::new(shape.shards * shape.ghost_sets * SET_BYTES),
             can_give_way: options.evictions && !options.large_pages,
             changing: Mutex::new(()),
@@ -68,10 +75,16 @@ impl Store {
         let _alone = self.limit.changing.lock();
         let ghost_sets = ghost_sets(bytes, self.shards.len());
         let ghosts = self.shards.len() * ghost_sets * SET_BYTES;
-        if !self.apply(bytes, self.lent_bytes(), ghosts) {
+        // What was lent of much is more than clients may have of little, and would leave nothing to the items.
+        let lent = match self.can_give_way() {
+            true => self.lent_bytes().min(bytes / CLIENTS_FULL_PART),
+            false => bytes / CLIENTS_KEPT_PART,
+        };
+        if !self.apply(bytes, lent, ghosts) {
             return false;
         }
         self.limit.bytes.store(bytes, Relaxed);
+        self.limit.lent.store(lent, Relaxed);
         self.limit.ghosts.store(ghosts, Relaxed);
         for shard in &self.shards {
             shard.lock().ghosts.resize(ghost_sets);
@@ -88,6 +101,14 @@ impl Store {
             self.limit.lent.store(bytes, Relaxed);
         }
         done
+    }
+
+    /// Bytes of the limit that clients may be lent at the most.
+    pub fn lent_bytes_max(&self) -> usize {
+        match self.can_give_way() {
+            true => self.limit_bytes() / CLIENTS_FULL_PART,
+            false => self.lent_bytes(),
+        }
     }
 
     /// Whether the items can give way to clients: some may be evicted, and memory be given back.
@@ -198,6 +219,9 @@ mod tests {
         assert_eq!(store.items_limit_bytes(), 8 << 20);
         let held = |store: &Store| store.totals().total_malloced + store.totals().hash_bytes;
         assert!(held(&store) <= 10 << 20);
+        assert!(store.set_memory_limit(6 << 20));
+        assert_eq!(store.items_limit_bytes(), 3 << 20, "a half is left");
+        assert!(store.set_memory_limit(12 << 20));
         assert!(store.lend_to_clients(100 << 20), "more than there is");
         while store.make_way(Secs(100)) {}
         assert_eq!(store.items_limit_bytes(), 0);

@@ -3,6 +3,7 @@
 
 use super::Options;
 use super::ghost::SET_BYTES;
+use super::limit::kept_bytes;
 
 /// Pages are small enough that many classes share a small cache well, and large enough that those of a
 /// large one seldom have to move, and that large values are in few pieces.
@@ -68,7 +69,8 @@ impl Shape {
         let most = (threads * SHARDS_PER_THREAD).min(SHARDS_MAX);
         let shards = 1 << of_pages(PAGES_PER_SHARD).clamp(least, most).ilog2();
         let ghost_sets = ghost_sets(memory, shards);
-        let arena_bytes = with_allowance(memory) - shards * ghost_sets * SET_BYTES;
+        let arena_bytes =
+            with_allowance(memory) - shards * ghost_sets * SET_BYTES - kept_bytes(options);
         Shape { page_bytes, shards, ghost_sets, arena_bytes, reserved_max_bytes: usize::MAX }
     }
 }

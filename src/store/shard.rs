@@ -230,10 +230,13 @@ impl Shard {
     }
 
     /// Bytes of the value of `key`; 0 if there is none, or if it is pinned.
-    pub(super) fn unpinned_len(&mut self, key: &Key<'_>, now: Secs) -> usize {
-        let Ok((_, item)) = self.lookup(key, now) else { return 0 };
+    pub(super) fn unpinned_len(&self, key: &Key<'_>, now: Secs) -> usize {
+        let slab = &self.slab;
+        let found = self.index.find(key.hash, |item| slab.key(item) == key.bytes);
+        let Some((_, item)) = found else { return 0 };
         let chunk = self.slab.chunk(item);
-        if chunk.has(Mark::PINNED) { 0 } else { chunk.value_len() }
+        let is_there = self.gone(chunk, now).is_none();
+        if is_there && !chunk.has(Mark::PINNED) { chunk.value_len() } else { 0 }
     }
 
     pub(super) fn class_mut(&mut self, class: ClassId) -> &mut ClassCounters {

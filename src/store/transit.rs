@@ -91,7 +91,11 @@ impl Store {
             // The more it holds, and is still to hold, the more it leaves to others: so small values
             // pass where large ones wait, and one that is nearly there can be completed.
             Room::Upload { held, missing } => {
-                let uploading = uploading + kept(held) + kept(missing);
+                // There is nobody to leave it to: the largest value (`-I`) has to fit also while clients
+                // have some of the memory.
+                let is_alone = uploading <= held;
+                let kept = if is_alone { 0 } else { kept(held) + kept(missing) };
+                let uploading = uploading + kept;
                 uploading <= parts(limit, UPLOADS_PARTS)
                     && uploading + pinned <= parts(limit, UPLOADS_WITH_PINNED_PARTS)
             }
@@ -187,8 +191,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Expiry;
     use crate::limits::PINNED_PARTS;
-    use crate::store::{Meta, Options, Terms, Upload, Value};
+    use crate::store::{Meta, Miss, Options, Terms, Upload, Value};
     use std::sync::Arc;
 
     const NOW: Secs = Secs(100);
@@ -276,6 +281,31 @@ mod tests {
             assert_eq!(upload.fill(part, NOW), Ok(part.len()));
         }
         store.commit(upload, &Terms::default(), NOW).expect("stored");
+    }
+
+    /// Where the largest value is a half of the memory, it can be stored also while clients have some of that.
+    #[test]
+    fn the_largest_value_has_room_while_memory_is_lent() {
+        let store = store();
+        assert!(store.lend_to_clients(LIMIT / 8));
+        let value = vec![b'l'; LIMIT / 2 - 1000];
+        let mut upload = begin(&store, 0, value.len());
+        for part in value.chunks(64 * 1024) {
+            assert_eq!(upload.fill(part, NOW), Ok(part.len()));
+        }
+        store.commit(upload, &Terms::default(), NOW).expect("stored");
+    }
+
+    /// To ask what would be pinned changes nothing: what has expired is a miss of that kind afterwards.
+    #[test]
+    fn what_has_expired_is_not_taken_away_by_the_question() {
+        let store = store();
+        let key = store.key(b"brief");
+        let meta = Meta { expiry: Expiry(NOW.0 + 1), ..Meta::default() };
+        store.store(&Terms::default(), &key, meta, &vec![b'v'; MB], NOW).expect("room");
+        let later = Secs(NOW.0 + 5);
+        assert_eq!((store.bytes_to_pin(&key, NOW), store.bytes_to_pin(&key, later)), (MB, 0));
+        assert_eq!(store.get(&key, later, |hit| hit.value_len()), Err(Miss::Expired));
     }
 
     /// Uploads that all want more do not block each other for good: those that are nearly there end.

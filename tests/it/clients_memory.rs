@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::client::Client;
-use crate::harness::{PATIENCE, Server, alone, say, together, wait_for};
+use crate::harness::{PATIENCE, Scratch, Server, alone, say, together, wait_for};
 
 const MB: u64 = 1 << 20;
 
@@ -105,6 +105,44 @@ fn the_largest_go_when_memory_is_full() {
     server.assert_serves();
 }
 
+/// Whether somebody who comes now is let in, again and again until it is so; then all is calm.
+#[track_caller]
+fn await_room(server: &Server) {
+    wait_for("a client to be let in", PATIENCE, || {
+        let mut client = server.try_connect()?;
+        client.send("mn\r\n");
+        client.receive(PATIENCE);
+        client.pending().starts_with(b"MN").then_some(())
+    });
+    server.connect().await_stat("memory_pressure", |level| level == 0);
+}
+
+/// Buffers of many workers beside a small `-m`: they go when those who needed them do.
+#[test]
+fn spare_buffers_are_not_held_against_those_who_come() {
+    let _turn = alone();
+    let server = Server::start(&["-m", "4", "-t", "16", "-c", "1024"]);
+    let mut clients: Vec<Client> = (0..200).map(|_| server.connect()).collect();
+    for _ in 0..20 {
+        clients.iter_mut().for_each(|client| client.send("set a 0 0 1\r\nx\r\n"));
+        for client in &mut clients {
+            client.receive(PATIENCE);
+        }
+    }
+    drop(clients);
+    await_room(&server);
+}
+
+/// The same of the places of a crowd that has gone.
+#[test]
+fn empty_places_are_not_held_against_those_who_come() {
+    let _turn = alone();
+    let server = Server::start(&["-m", "2", "-t", "1", "-c", "6000"]);
+    let crowd: Vec<Client> = (0..4300).filter_map(|_| server.try_connect()).collect();
+    drop(crowd);
+    await_room(&server);
+}
+
 /// Half lines of many clients: what they have sent is counted to the byte, and gone with them.
 #[test]
 fn half_lines_are_counted() {
@@ -168,9 +206,32 @@ fn half_values_have_a_deadline_by_size() {
     check_deadline(&[], "upload", 120, with_half(b"set half 0 0 1000\r\nhalf"));
     let large = b"set half 0 0 1000000\r\nhalf";
     check_deadline(&["-o", "upload_timeout=30"], "upload", 30 + 61, with_half(large));
-    // Also one that is thrown away.
-    let refused = b"add half 0 none 160000\r\n";
-    check_deadline(&[], "request", 120, with_half(&refused[..10]));
+    // Also one that is thrown away, since it is larger than may be.
+    let refused = b"set half 0 0 2000000\r\nhalf";
+    check_deadline(&["-o", "upload_timeout=30"], "upload", 30 + 122, with_half(refused));
+}
+
+/// A guest has one time for all that it tries.
+#[test]
+fn who_does_not_log_in_has_a_deadline() {
+    let _turn = together();
+    for begun in ["", "set x 0 0 8\r\nu1 p", "nonsense\r\n", "set x 0 0 5\r\na b c\r\n"] {
+        let scratch = Scratch::new();
+        let users = scratch.path("users");
+        std::fs::write(&users, "u1:pass\n").expect("written");
+        let file = users.to_string_lossy().into_owned();
+        let options = format!("debug_clock,login_timeout=30,user_file={file}");
+        let server = Server::start(&["-m", "64", "-t", "1", "-o", &options]);
+        let mut control = server.connect();
+        control.ask("set x 0 0 7\r\nu1 pass\r\n", "STORED\r\n");
+        let mut guest = server.connect();
+        control.await_stat("curr_connections", |count| count == 2);
+        control.ask("debugtime 20\r\n", "OK\r\n");
+        guest.send(begun);
+        control.ask("debugtime 45\r\n", "OK\r\n");
+        control.await_stat("login_timeouts", |count| count == 1);
+        control.await_stat("curr_connections", |count| count == 1);
+    }
 }
 
 /// Who does not take what it has asked for.

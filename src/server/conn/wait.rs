@@ -90,7 +90,8 @@ impl Conn {
     pub(in crate::server) fn note_wait(&mut self, now: Secs, deadlines: &Deadlines) {
         let (awaited, bytes) = self.awaits();
         let has_executed = std::mem::take(&mut self.has_executed);
-        if awaited == self.wait.awaited && !has_executed {
+        // A guest has one time for all of its attempts.
+        if awaited == self.wait.awaited && (!has_executed || awaited == Awaited::Login) {
             return;
         }
         let patience_secs = awaited.patience_secs(bytes, deadlines);
@@ -134,18 +135,18 @@ impl Conn {
                 false => (Awaited::Reading, held),
             };
         }
+        if self.session.is_guest() {
+            return (Awaited::Login, 0);
+        }
         if !self.wants_input || self.is_asking {
             return (Awaited::Anything, 0);
         }
         if let Some(missing) = self.session.missing_bytes() {
             return (Awaited::Upload, usize::try_from(missing).unwrap_or(usize::MAX));
         }
-        if self.session.is_midway() || self.link.is_midway() {
-            (Awaited::Request, 0)
-        } else if self.session.is_guest() {
-            (Awaited::Login, 0)
-        } else {
-            (Awaited::Anything, 0)
+        match self.session.is_midway() || self.link.is_midway() {
+            true => (Awaited::Request, 0),
+            false => (Awaited::Anything, 0),
         }
     }
 }

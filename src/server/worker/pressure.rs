@@ -4,9 +4,7 @@
 
 use super::Worker;
 use crate::heap;
-use crate::limits::{
-    CLIENTS_FULL_PART, LEND_STEP_PART, SHED_LEAST_BYTES, SHED_TO_EIGHTHS, WAY_SLICES_PER_ROUND,
-};
+use crate::limits::{LEND_STEP_PART, SHED_LEAST_BYTES, SHED_TO_EIGHTHS, WAY_SLICES_PER_ROUND};
 use crate::memory::{Level, Part, free_bytes};
 use crate::metrics::Counter;
 use crate::server::conn::Conn;
@@ -20,6 +18,9 @@ const BESIDE_CONN_BYTES: usize = 64;
 /// Every so many calls of [`Worker::settle`], and once a second, it is looked at what is in no ledger, or in
 /// those of others: backlogs of watchers, prefixes, logins.
 pub(super) const SHARED_EVERY: u32 = 16;
+
+/// Places for connections that stay when nobody needs them; some 150 kB.
+const PLACES_KEPT: usize = 1024;
 
 /// What a worker has in its ledger for all of its connections together.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,9 @@ impl Worker {
     pub(super) fn settle(&mut self) {
         self.settle_common();
         self.settled = self.settled.wrapping_add(1);
-        let is_due = self.settled.is_multiple_of(SHARED_EVERY) || self.level > Level::Calm;
+        // Also where others have found that it is not calm.
+        let level = self.level.max(self.shared.memory.level());
+        let is_due = self.settled.is_multiple_of(SHARED_EVERY) || level > Level::Calm;
         if !is_due && !self.ledger.has_changed() {
             return;
         }
@@ -53,6 +56,11 @@ impl Worker {
         if self.level == Level::Full {
             self.shed(limit);
         }
+    }
+
+    /// Whether a crowd has gone that its table of connections had to grow for: what clients hold is also that.
+    pub(super) fn has_empty_places(&self) -> bool {
+        self.conns.capacity() > PLACES_KEPT && self.conns.len() < self.conns.capacity() / 4
     }
 
     fn publish(&mut self) {
@@ -88,10 +96,13 @@ impl Worker {
     }
 
     /// Lends clients what they need of the items' memory, in steps, so that a few bytes more do not change
-    /// the shares of all shards. False: it has not got as much.
+    /// the shares of all shards. False: they have not got as much.
     fn lend(&self, limit: usize) -> bool {
         let (store, memory) = (&self.shared.store, &self.shared.memory);
         let wanted = memory.wanted_bytes(limit);
+        if !store.can_give_way() {
+            return wanted <= store.lent_bytes();
+        }
         let lendable = store.lendable_bytes();
         let to_lend = wanted.next_multiple_of((limit / LEND_STEP_PART).max(1)).min(lendable);
         if to_lend > store.lent_bytes() {
@@ -104,6 +115,9 @@ impl Worker {
     /// just needed it may need it again.
     pub(super) fn take_back(&mut self) {
         let store = &self.shared.store;
+        if !store.can_give_way() {
+            return;
+        }
         let (limit, lent) = (store.limit_bytes(), store.lent_bytes());
         let step = (limit / LEND_STEP_PART).max(1);
         let wanted = self.shared.memory.wanted_bytes(limit).next_multiple_of(step);
@@ -123,13 +137,19 @@ impl Worker {
             }
             is_behind = store.is_above_limit();
         }
-        self.level = memory.judge(limit, is_behind || !has_enough, store.can_give_way());
+        self.level = memory.judge(limit, store.lent_bytes_max(), is_behind || !has_enough);
     }
 
     /// Closes the connections that hold most, and more than what would be everybody's part, until there is
-    /// room again. Who is about to go is not among them: it has its go first.
+    /// room again. Only of a worker that holds its part of all: what others hold is theirs to give up. Who is
+    /// about to go is not among them: it has its go first.
     fn shed(&mut self, limit: usize) {
-        let full = free_bytes(limit) + limit / CLIENTS_FULL_PART;
+        let memory = &self.shared.memory;
+        let holds_its_part = self.ledger.total() * self.threads >= memory.of_connections();
+        if !holds_its_part || memory.of_connections() < self.shed_from {
+            return;
+        }
+        let full = free_bytes(limit) + self.shared.store.lent_bytes_max();
         let count = self.shared.metrics.connections.count().max(1);
         let fair = (full / count).max(SHED_LEAST_BYTES);
         let mut greedy: Vec<(usize, usize)> = self
@@ -141,7 +161,7 @@ impl Worker {
         greedy.sort_unstable();
         let enough = full / 8 * SHED_TO_EIGHTHS;
         let mut closed = 0;
-        while self.shared.memory.total() > enough
+        while self.shared.memory.of_connections() > enough
             && let Some((_, index)) = greedy.pop()
         {
             self.close(index, &End::Shed);
@@ -150,8 +170,12 @@ impl Worker {
         }
         if closed > 0 {
             self.shared.metrics.block(self.index).add(Counter::MemoryKicks, closed);
-            self.level = self.shared.memory.judge(limit, false, true);
+            let most = self.shared.store.lent_bytes_max();
+            self.level = self.shared.memory.judge(limit, most, false);
             log::warn!("memory is full: {closed} connections that held most of it were closed");
+        } else {
+            // To look at all of them again is of no use before there is more.
+            self.shed_from = self.shared.memory.of_connections() + limit / LEND_STEP_PART;
         }
     }
 }
