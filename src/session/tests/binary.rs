@@ -370,7 +370,9 @@ fn lists_section_6() {
 /// A dump is one packet, and so has a bound; the text protocol's has none.
 #[test]
 fn a_long_detail_dump_is_refused_section_2() {
-    let shared = plain();
+    // With memory for as many prefixes.
+    let store = store::Options { memory_bytes: 64 << 20, cas: false, ..store_options() };
+    let shared = shared_with(options(), &store);
     let mut client = Client::new(&shared);
     let mut text = Client::new(&shared);
     text.check("stats detail on\r\n", "OK\r\n");
