@@ -195,8 +195,8 @@ pub const ROOM_REFUSED_PART: usize = 16;
 pub const ROOM_TAKEN_PART: usize = 2;
 
 /// What clients may hold beside the items (buffers, answers, connections) before items are evicted for it:
-/// so many bytes, and one part in so many of `-m`. With what the process needs for itself, some 5 MB, it
-/// stays within the 5 % and 8 MB that resident memory may be above `-m`.
+/// one part in so many of `-m`, and so many bytes, or as much again where that is less. With what the process
+/// needs for itself, some 5 MB, it stays within the 5 % and 8 MB that resident memory may be above `-m`.
 pub const CLIENTS_FREE_BYTES: usize = 1 << 19;
 /// See [`CLIENTS_FREE_BYTES`].
 pub const CLIENTS_FREE_PART: usize = 32;

@@ -183,7 +183,8 @@ impl Accountant {
 
 /// What clients may hold before it costs any item.
 pub fn free_bytes(limit: usize) -> usize {
-    CLIENTS_FREE_BYTES + limit / CLIENTS_FREE_PART
+    let part = limit / CLIENTS_FREE_PART;
+    CLIENTS_FREE_BYTES.min(part) + part
 }
 
 #[cfg(test)]

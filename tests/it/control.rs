@@ -140,8 +140,8 @@ fn settings_show_what_was_set() {
         ("temp_lru", "yes"),
         ("temporary_ttl", "9"),
         ("slab_automove_ratio", "0.80"),
-        // As far as it is followed.
-        ("watcher_logbuf_size", "67108864"),
+        // As far as it is followed: a 240th of -m.
+        ("watcher_logbuf_size", "279620"),
     ];
     check_settings(&mut client, &given);
     for line in [
