@@ -134,9 +134,9 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Bytes of memory that clients have made it take: room for checks, and whom it remembers.
+    /// Bytes of memory that clients have made it take, or will: room for checks, and whom it remembers.
     pub fn held_bytes(&self) -> usize {
-        self.workspace.held_bytes()
+        self.workspace.held_bytes().max(self.users.check_bytes())
             + self.guard.held_bytes()
             + self.remembered.capacity() * size_of::<(Print, Print)>()
     }

@@ -147,6 +147,15 @@ impl Secret {
         }
     }
 
+    /// Bytes of memory that a check takes.
+    pub(super) fn check_bytes(&self) -> usize {
+        match self {
+            Secret::Argon2(hash) => Params::try_from(&**hash)
+                .map_or(0, |params| params.block_count() * size_of::<Block>()),
+            _ => 0,
+        }
+    }
+
     /// Whether that takes milliseconds.
     pub(super) fn is_slow(&self) -> bool {
         matches!(self, Secret::Argon2(_) | Secret::Scram(_))

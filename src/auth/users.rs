@@ -38,6 +38,8 @@ pub(super) struct Users {
     by_name: HashMap<Vec<u8>, Vec<usize>>,
     /// The first entry whose check takes long.
     slow: Option<usize>,
+    /// Bytes of memory for the check that takes most.
+    check_bytes: usize,
     /// What a client may write behind a name.
     at_host: Vec<u8>,
 }
@@ -57,6 +59,11 @@ impl Users {
         Users { at_host: self.at_host.clone(), ..Users::default() }
     }
 
+    /// Bytes of memory for the check of a password that takes most.
+    pub(super) fn check_bytes(&self) -> usize {
+        self.check_bytes
+    }
+
     /// Adds what a line says. With `scram` a password in plain text can be proved by SCRAM, too; keys that
     /// `before` has of the same password are taken from there, since making them takes milliseconds.
     pub(super) fn add(&mut self, line: Line<'_>, scram: bool, ring: &Ring, before: &Users) {
@@ -69,6 +76,7 @@ impl Users {
             _ => None,
         };
         let index = self.entries.len();
+        self.check_bytes = self.check_bytes.max(line.secret.check_bytes());
         if line.secret.is_slow() {
             self.slow.get_or_insert(index);
         }

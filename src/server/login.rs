@@ -195,6 +195,8 @@ pub(super) fn start(gate: Gate, clock: Arc<Clock>) -> io::Result<(Desk, JoinHand
 
 impl Clerk {
     fn run(&mut self) {
+        // Room for checks is the items' no longer by the time that it is needed.
+        self.note_gate();
         loop {
             let now = self.clock.now().instant;
             match self.jobs.recv_timeout(self.next_at.saturating_duration_since(now)) {
@@ -222,7 +224,10 @@ impl Clerk {
                     self.unjudged.push(held);
                 }
             }
-            Job::Reload => self.gate.reload(),
+            Job::Reload => {
+                self.gate.reload();
+                self.note_gate();
+            }
             #[cfg(test)]
             Job::Panic => panic!("a test\nwants it"),
         }
