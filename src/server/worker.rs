@@ -44,6 +44,7 @@ use crate::limits::{
 };
 use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
+use crate::tls;
 use pressure::{Common, SHARED_EVERY};
 
 pub(super) use room::{Held, Line};
@@ -229,6 +230,9 @@ impl Worker {
     /// Serves until it is told to stop and every connection has ended.
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        if self.handshakes.certificates.is_some() {
+            tls::prepare_thread();
+        }
         while !self.is_finished() {
             if let Err(err) = self.poll.poll(&mut events, self.timeout())
                 && err.kind() != io::ErrorKind::Interrupted

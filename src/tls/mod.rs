@@ -53,6 +53,14 @@ pub struct Options {
     pub handshake_secs: u32,
 }
 
+/// Makes the calling thread ready for handshakes. A thread's first random number costs some 25 ms of its
+/// time, which is what seeding takes; all clients of a worker would wait for it beside the first handshake.
+pub fn prepare_thread() {
+    let mut bytes = [0; 1];
+    // A system without random numbers is for the handshake to find, which has an answer to that.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+}
+
 /// What is asked of clients (`-o ssl_verify_mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
