@@ -91,6 +91,9 @@ pub const BUFFERS_SPARE_MAX: usize = BUFFERS_HELD_MAX;
 /// Unused read buffers that stay however long nobody needs them.
 pub const BUFFERS_KEPT: usize = 4;
 
+/// Nor more than one part in so many of `-m` for all workers together.
+pub const BUFFERS_LIMIT_PART: usize = 8;
+
 /// Bytes that one read takes while [`BUFFERS_HELD_MAX`] buffers are out, and the answers that a
 /// connection without a read buffer may keep unsent when it gives way. More than a line.
 pub const SMALL_READ_BYTES: usize = 4096;

@@ -8,10 +8,10 @@
 use zeroize::Zeroize;
 
 use crate::limits::{
-    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_SPARE_MAX, OUTPUT_HIGH_WATER_BYTES, OUTPUT_LIMIT_PART,
-    OUTPUT_TIGHT_BYTES, READ_BUF_BYTES, SMALL_READ_BYTES,
+    BUFFERS_HELD_MAX, BUFFERS_KEPT, BUFFERS_LIMIT_PART, BUFFERS_SPARE_MAX, OUTPUT_HIGH_WATER_BYTES,
+    OUTPUT_LIMIT_PART, OUTPUT_TIGHT_BYTES, READ_BUF_BYTES, SMALL_READ_BYTES,
 };
-use crate::memory::Level;
+use crate::memory::{Level, free_bytes};
 use crate::session::Output;
 
 /// Answer buffers that have grown beyond this many bytes are not kept for the next connection.
@@ -57,6 +57,9 @@ pub(super) struct Pool {
     is_filling: bool,
     /// Of answers of a connection while memory is calm.
     high_water_bytes: usize,
+    /// Unused buffers that are kept while it is calm, for a while and however long nobody needs them.
+    spare_max: usize,
+    kept: usize,
 }
 
 impl Buffers {
@@ -146,20 +149,24 @@ impl Pool {
 
     /// Whether there is memory that [`Pool::trim`] may free.
     pub(super) fn is_ample(&self) -> bool {
-        self.spare.len() > BUFFERS_KEPT
+        self.spare.len() > self.kept
     }
 
-    /// Frees what nobody has needed since the last call, but for [`BUFFERS_KEPT`].
+    /// Frees what nobody has needed since the last call, but for as many as are kept.
     pub(super) fn trim(&mut self) {
-        let excess = self.spare.len().saturating_sub(BUFFERS_KEPT);
+        let excess = self.spare.len().saturating_sub(self.kept);
         self.drop_spare(self.unneeded.min(excess));
     }
 
-    /// Takes note of the memory limit, in bytes: where that is small, answers that wait are as well, since
-    /// those of all that go at once come before anybody looks.
-    pub(super) fn set_limit(&mut self, limit: usize) {
+    /// Takes note of the memory limit, in bytes, and of how many workers there are: where the one is small or
+    /// the others are many, answers that wait and unused buffers are fewer, since those of all that go at once,
+    /// and of all workers, come before anybody looks.
+    pub(super) fn set_limit(&mut self, limit: usize, workers: usize) {
         self.high_water_bytes =
             (limit / OUTPUT_LIMIT_PART).clamp(OUTPUT_TIGHT_BYTES, OUTPUT_HIGH_WATER_BYTES);
+        let of_all = workers * READ_BUF_BYTES;
+        self.spare_max = BUFFERS_SPARE_MAX.min(limit / BUFFERS_LIMIT_PART / of_all);
+        self.kept = BUFFERS_KEPT.min(free_bytes(limit) / of_all);
     }
 
     /// Has reads take little while values that arrive may have to wait: what has been read and not executed
@@ -180,7 +187,7 @@ impl Pool {
     /// small one, and there would be nobody else to make room.
     fn spare_max(&self) -> usize {
         match self.level {
-            Level::Calm => BUFFERS_SPARE_MAX,
+            Level::Calm => self.spare_max,
             Level::Tight => 1,
             Level::Full => 0,
         }
@@ -283,6 +290,7 @@ mod tests {
     #[test]
     fn compact_and_expand_keep_contents() {
         let mut pool = Pool::default();
+        pool.set_limit(1 << 30, 1);
         let mut held = pool.take();
         fill(&mut held, b"done half a li");
         held.input.consume(5);
@@ -313,6 +321,7 @@ mod tests {
     #[test]
     fn spare_buffers_are_bounded() {
         let mut pool = Pool::default();
+        pool.set_limit(1 << 30, 1);
         let out: Vec<_> = (0..2 * BUFFERS_HELD_MAX).map(|_| pool.take()).collect();
         assert!(pool.is_tight());
         assert_eq!(pool.read_max(), SMALL_READ_BYTES);
@@ -323,6 +332,7 @@ mod tests {
     #[test]
     fn buffers_that_nobody_needs_go() {
         let mut pool = Pool::default();
+        pool.set_limit(1 << 30, 1);
         let fill = |pool: &mut Pool, count: usize| {
             let out: Vec<_> = (0..count).map(|_| pool.take()).collect();
             out.into_iter().for_each(|buffers| pool.put(buffers));

@@ -220,7 +220,7 @@ pub(super) fn start(
         overdue_from: None,
         deadline: None,
     };
-    worker.pool.set_limit(shared.store.limit_bytes());
+    worker.pool.set_limit(shared.store.limit_bytes(), options.threads);
     let thread =
         thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
     Ok(Handle { thread, mailbox, load, unseen: false })
@@ -424,7 +424,7 @@ impl Worker {
             self.conns.shrink_to_fit();
             self.seats.shrink_to(2 * self.conns.len());
         }
-        self.pool.set_limit(self.shared.store.limit_bytes());
+        self.pool.set_limit(self.shared.store.limit_bytes(), self.threads);
         self.settled = SHARED_EVERY - 1;
         self.shed_from = 0;
         self.take_stalled();

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::client::Client;
+use crate::client::{Client, Received};
 use crate::harness::{PATIENCE, Scratch, Server, alone, say, together, wait_for};
 
 const MB: u64 = 1 << 20;
@@ -108,13 +108,15 @@ fn the_largest_go_when_memory_is_full() {
 /// Whether somebody who comes now is let in, again and again until it is so; then all is calm.
 #[track_caller]
 fn await_room(server: &Server) {
-    wait_for("a client to be let in", PATIENCE, || {
+    wait_for("a client to be let in, and memory to be calm", PATIENCE, || {
         let mut client = server.try_connect()?;
-        client.send("mn\r\n");
-        client.receive(PATIENCE);
-        client.pending().starts_with(b"MN").then_some(())
+        client.send("stats\r\n");
+        while matches!(client.receive(PATIENCE), Received::Some)
+            && !client.pending().ends_with(b"END\r\n")
+        {}
+        let shown = String::from_utf8_lossy(client.pending()).into_owned();
+        shown.contains("STAT memory_pressure 0\r\n").then_some(())
     });
-    server.connect().await_stat("memory_pressure", |level| level == 0);
 }
 
 /// Buffers of many workers beside a small `-m`: they go when those who needed them do.
