@@ -1,6 +1,7 @@
 //! Attempts to log in, by a gate over a real file.
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -156,6 +157,15 @@ fn a_remembered_password_is_still_checked() {
     gate.reload();
     assert_eq!(judge(&mut gate, token("foo bar")), None);
     assert_eq!(judge(&mut gate, token("foo baz")).as_deref(), Some("foo"));
+}
+
+/// Else a file that is read again and again would have what is remembered grow.
+#[test]
+fn a_password_is_forgotten_with_its_secret() {
+    let ring = secret::Ring::new();
+    let mut remembered = users::Remembered::from([(ring.print(b"secret"), ring.print(b"bar"))]);
+    users::Users::new("here").retain(&mut remembered);
+    assert!(remembered.is_empty());
 }
 
 #[test]
@@ -332,25 +342,47 @@ fn scram_of_a_user_who_is_taken_out_meanwhile() {
     assert_eq!(done, (2, None));
 }
 
+/// The salt and the iterations that somebody is told by a mechanism of SCRAM.
+fn told(gate: &mut Gate, hash: Hash, name: &str) -> (String, String) {
+    let message = format!("n,,n={name},r=nonce").into_bytes();
+    let ask = Ask::Start(hash.mechanism().as_bytes().to_vec(), message.into());
+    let verdict = gate.judge(Attempt { ask, from: None }, now()).verdict;
+    let Verdict::Challenge(_, challenge) = verdict else { panic!("{verdict:?}") };
+    let challenge = String::from_utf8(challenge).unwrap();
+    let fields: Vec<_> = challenge.split(',').map(str::to_owned).collect();
+    (fields[1].clone(), fields[2].clone())
+}
+
 #[test]
 fn names_that_nobody_has_look_like_any_other() {
     let file = TempFile::with("foo:bar");
     let mut gate = Gate::open(options(&file.0)).unwrap();
-    let mut first = |name: &str| {
-        let message = format!("n,,n={name},r=nonce").into_bytes();
-        let ask = Ask::Start(b"SCRAM-SHA-256".to_vec(), message.into());
-        let verdict = gate.judge(Attempt { ask, from: None }, now()).verdict;
-        let Verdict::Challenge(_, challenge) = verdict else { panic!("{verdict:?}") };
-        let challenge = String::from_utf8(challenge).unwrap();
-        let fields: Vec<_> = challenge.split(',').map(str::to_owned).collect();
-        (fields[1].clone(), fields[2].clone())
-    };
+    let mut first = |name| told(&mut gate, Hash::Sha256, name);
     let (known, unknown) = (first("foo"), first("fox"));
     assert_eq!(known.1, "i=4096");
     assert_eq!(known.1, unknown.1);
     assert_eq!(known.0.len(), unknown.0.len());
     assert_eq!(unknown, first("fox"), "the same each time");
     assert_ne!(unknown.0, first("fix").0);
+}
+
+/// Keys in the file have salts and iterations of their own.
+#[test]
+fn names_that_nobody_has_look_like_keys_of_the_same_hash() {
+    let keys = |hash, salt: &[u8], iterations| {
+        Keys::derive(hash, b"bar", salt, NonZeroU32::new(iterations).unwrap())
+    };
+    let wide = keys(Hash::Sha512, b"a salt that is long", 6000);
+    let narrow = keys(Hash::Sha256, b"salt", 5000);
+    let file = TempFile::with(&format!("foo:{wide}\nfox:{narrow}\n"));
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    for (hash, name, iterations) in
+        [(Hash::Sha512, "foo", "i=6000"), (Hash::Sha256, "fox", "i=5000")]
+    {
+        let (known, unknown) = (told(&mut gate, hash, name), told(&mut gate, hash, "nobody"));
+        assert_eq!((&known.1[..], &unknown.1[..]), (iterations, iterations));
+        assert_eq!(known.0.len(), unknown.0.len());
+    }
 }
 
 #[test]
