@@ -38,6 +38,19 @@ pub(in crate::server) struct Line {
     due: Option<Instant>,
     /// By the places of connections.
     marks: HashMap<usize, Mark>,
+    /// Of values that arrive: their first wait, by the places of connections.
+    first_waits: HashMap<usize, FirstWait>,
+}
+
+/// When a value that arrives first had to wait. One that gets a little room at a time waits no longer in all than
+/// one that gets none, and does not lose its place in the line.
+#[derive(Clone, Copy, Debug)]
+struct FirstWait {
+    number: u64,
+    since: Instant,
+    /// When it waited last, and what it held then.
+    last: Instant,
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -78,13 +91,25 @@ impl Line {
             waiter.is_trying = false;
             return false;
         }
-        let waiter = Waiter { index, room, since: now.instant, is_trying: false };
-        self.waiters.insert(self.next, waiter);
-        if let Some(before) = self.numbers.insert(index, self.next) {
+        let (number, since) = self.first_wait(index, room, now.instant);
+        if let Some(before) = self.numbers.insert(index, number) {
             self.waiters.remove(&before);
         }
-        self.next += 1;
+        self.waiters.insert(number, Waiter { index, room, since, is_trying: false });
         true
+    }
+
+    /// The place in the line of who waits for `room`, and since when it waits.
+    fn first_wait(&mut self, index: usize, room: Room, now: Instant) -> (u64, Instant) {
+        let next = FirstWait { number: self.next, since: now, last: now, held: 0 };
+        self.next += 1;
+        let Room::Upload { held, .. } = room else { return (next.number, now) };
+        let before = self.first_waits.get(&index).copied();
+        // A value holds more each time; with less it is another one, as after a while without a wait.
+        let goes_on = |it: &FirstWait| held > it.held && now <= it.last + ROOM_WAIT;
+        let first = FirstWait { last: now, held, ..before.filter(goes_on).unwrap_or(next) };
+        self.first_waits.insert(index, first);
+        (first.number, first.since)
     }
 
     /// The connection at `index` has gone.
@@ -93,6 +118,7 @@ impl Line {
             self.waiters.remove(&number);
         }
         self.marks.remove(&index);
+        self.first_waits.remove(&index);
     }
 
     /// How long the poll may wait that may otherwise wait for `tick`: until the next look, if anybody waits.
@@ -221,5 +247,38 @@ impl Worker {
             }
             taken += held.bytes;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+
+    /// A value that gets a little at a time is not waited with for longer than one that gets nothing.
+    #[test]
+    fn a_value_has_one_time_for_all_its_waits() {
+        let start = Clock::start().now();
+        let at = |secs: u64| Now { instant: start.instant + Duration::from_secs(secs), ..start };
+        let room = |held| Room::Upload { held, missing: 1000 };
+        let mut line = Line::default();
+        let since = |line: &Line, index| {
+            let waiter = &line.waiters[&line.numbers[&index]];
+            waiter.since.duration_since(start.instant).as_secs()
+        };
+        assert!(line.enter(7, room(100), &at(0)) && line.enter(8, room(100), &at(1)));
+        assert!(line.enter(7, room(200), &at(3)) && line.enter(7, room(300), &at(6)));
+        assert_eq!((since(&line, 7), since(&line, 8)), (0, 1));
+        assert!(line.numbers[&7] < line.numbers[&8], "it keeps its place");
+        assert!(line.enter(7, room(50), &at(7)), "another value");
+        assert_eq!(since(&line, 7), 7);
+        assert!(line.numbers[&7] > line.numbers[&8]);
+        assert!(line.enter(7, room(60), &at(13)), "it has had all it needed meanwhile");
+        assert_eq!(since(&line, 7), 13);
+        line.forget(7);
+        assert!(line.enter(7, room(70), &at(14)));
+        assert_eq!(since(&line, 7), 14, "another client");
+        assert!(line.enter(8, Room::Pin { bytes: 5 }, &at(15)));
+        assert_eq!((since(&line, 8), line.waiters.len()), (15, 2));
     }
 }
