@@ -5,6 +5,7 @@
 //! and is closed only when it is not in it, so an entry is never stale. Nothing here blocks but the poll.
 #![forbid(unsafe_code)]
 
+mod handle;
 mod overdue;
 mod pressure;
 mod room;
@@ -14,7 +15,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
@@ -47,6 +48,7 @@ use crate::session::{Portion, Session, Shared};
 use crate::tls;
 use pressure::{Common, SHARED_EVERY};
 
+pub(super) use handle::Handle;
 pub(super) use room::{Held, Line};
 
 /// The token of the worker's waker; connections have their index in the slab.
@@ -57,15 +59,6 @@ const FIRST_UDP: usize = usize::MAX / 2;
 
 /// Events taken by one poll.
 const EVENTS_MAX: usize = 256;
-
-/// A worker as the acceptor sees it.
-pub(super) struct Handle {
-    thread: JoinHandle<()>,
-    mailbox: Mailbox,
-    load: Arc<AtomicUsize>,
-    /// Something was handed over or is wanted since the last wake.
-    unseen: bool,
-}
 
 /// A worker as its thread sees it.
 struct Worker {
@@ -125,49 +118,6 @@ struct Worker {
     deadline: Option<Instant>,
 }
 
-impl Handle {
-    /// Connections that are the worker's or on their way to it.
-    pub(super) fn load(&self) -> usize {
-        self.load.load(Relaxed)
-    }
-
-    /// Gives a connection to the worker, which sees it after the next [`Handle::wake`].
-    pub(super) fn hand_over(&mut self, stream: Stream, terms: Terms, seat: Option<Seat>) {
-        self.unseen = true;
-        self.load.fetch_add(1, Relaxed);
-        self.mailbox.leave(Message::Stream(stream, terms, seat));
-    }
-
-    /// Has the worker see, after the next [`Handle::wake`], what memory it can give back.
-    pub(super) fn note_want(&mut self) {
-        self.unseen = true;
-    }
-
-    /// Makes the worker look at what was handed over, if there is anything.
-    pub(super) fn wake(&mut self) {
-        if std::mem::take(&mut self.unseen) {
-            self.mailbox.wake();
-        }
-    }
-
-    /// Has the worker list its connections.
-    pub(super) fn gather(&self, gather: &Arc<Gather>) {
-        self.mailbox.send(Message::Gather(Arc::clone(gather)));
-    }
-
-    /// Breaks the worker.
-    #[cfg(test)]
-    pub(super) fn panic(&self) {
-        self.mailbox.send(Message::Panic);
-    }
-
-    /// Makes the worker answer what it has received, close and end.
-    pub(super) fn stop(self) -> JoinHandle<()> {
-        self.mailbox.send(Message::Stop);
-        self.thread
-    }
-}
-
 /// Starts worker `index` on a thread of its own.
 pub(super) fn start(
     index: usize,
@@ -223,7 +173,7 @@ pub(super) fn start(
     worker.pool.set_limit(shared.store.limit_bytes(), options.threads);
     let thread =
         thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
-    Ok(Handle { thread, mailbox, load, unseen: false })
+    Ok(Handle::new(thread, mailbox, load))
 }
 
 impl Worker {
