@@ -96,6 +96,8 @@ struct Worker {
     common: Common,
     /// Calls of [`Worker::settle`].
     settled: u32,
+    /// The most that clients have held since memory was given back to the system.
+    most_held: usize,
     /// Nobody is closed for want of memory while connections hold less.
     shed_from: usize,
     /// `-t`
@@ -158,6 +160,7 @@ pub(super) fn start(
         ledger: Ledger::default(),
         common: Common::default(),
         settled: 0,
+        most_held: 0,
         shed_from: 0,
         threads: options.threads,
         level: Level::Calm,

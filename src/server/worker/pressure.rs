@@ -4,7 +4,9 @@
 
 use super::Worker;
 use crate::heap;
-use crate::limits::{LEND_STEP_PART, SHED_LEAST_BYTES, SHED_TO_EIGHTHS, WAY_SLICES_PER_ROUND};
+use crate::limits::{
+    GIVE_BACK_FROM_BYTES, LEND_STEP_PART, SHED_LEAST_BYTES, SHED_TO_EIGHTHS, WAY_SLICES_PER_ROUND,
+};
 use crate::memory::{Level, Part, free_bytes};
 use crate::metrics::Counter;
 use crate::server::conn::Conn;
@@ -45,6 +47,7 @@ impl Worker {
         }
         self.publish();
         let shared = &self.shared;
+        self.most_held = self.most_held.max(shared.memory.total());
         let limit = shared.store.limit_bytes();
         let is_calm = shared.memory.total() <= free_bytes(limit);
         if is_calm && self.level == Level::Calm && shared.memory.level() == Level::Calm {
@@ -111,9 +114,14 @@ impl Worker {
         wanted <= lendable
     }
 
-    /// Once a second: what clients do not need any more goes back to the items bit by bit, since who has
-    /// just needed it may need it again.
+    /// Once a second: what clients do not need any more goes back to the system, and to the items bit by bit,
+    /// since who has just needed it may need it again.
     pub(super) fn take_back(&mut self) {
+        let held = self.shared.memory.total();
+        if held + GIVE_BACK_FROM_BYTES <= self.most_held {
+            heap::give_back();
+            self.most_held = held;
+        }
         let store = &self.shared.store;
         if !store.can_give_way() {
             return;
@@ -122,7 +130,6 @@ impl Worker {
         let step = (limit / LEND_STEP_PART).max(1);
         let wanted = self.shared.memory.wanted_bytes(limit).next_multiple_of(step);
         if wanted < lent {
-            heap::give_back();
             store.lend_to_clients(lent - ((lent - wanted) / 4).max(step).min(lent - wanted));
         }
     }
