@@ -202,7 +202,7 @@ pub const ROOM_TAKEN_PART: usize = 2;
 /// needs for itself, some 5 MB, it stays within the 5 % and 8 MB that resident memory may be above `-m`.
 pub const CLIENTS_FREE_BYTES: usize = 1 << 19;
 /// See [`CLIENTS_FREE_BYTES`].
-pub const CLIENTS_FREE_PART: usize = 32;
+pub const CLIENTS_FREE_PART: usize = 48;
 
 /// Beyond that, and one part in so many of `-m`, nobody new is let in and who holds most is closed: the
 /// items keep the other part. From half of it on clients are given less at a time.
