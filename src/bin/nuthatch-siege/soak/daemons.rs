@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -33,6 +34,8 @@ pub struct Daemon {
     pub pid: u32,
     /// Of its clients.
     pub scene: Scene,
+    /// Those who have emptied it and have not filled it again.
+    emptied: AtomicU32,
     host: Host,
     dir: PathBuf,
 }
@@ -57,7 +60,7 @@ impl Daemon {
         let server = Server::start(setup)?;
         let (pid, dir) = (server.target.pid, server.dir.path().to_owned());
         let (memory_mb, scene, host) = (setup.memory_mb, scene(clients, began), Host::Tcp(server));
-        Ok(Daemon { name, memory_mb, pid, scene, host, dir })
+        Ok(Daemon { name, memory_mb, pid, scene, emptied: 0.into(), host, dir })
     }
 
     /// Starts one that listens on a Unix socket in `dir`.
@@ -81,7 +84,8 @@ impl Daemon {
         let child = command.spawn()?;
         let pid = child.id();
         let (scene, host) = (scene(clients, began), Host::Unix(child));
-        let mut daemon = Daemon { name, memory_mb, pid, scene, host, dir: dir.to_owned() };
+        let (emptied, dir) = (0.into(), dir.to_owned());
+        let mut daemon = Daemon { name, memory_mb, pid, scene, emptied, host, dir };
         let answers = || daemon.ended().is_some() || UnixStream::connect(&socket).is_ok();
         match clock::wait_for(START_PATIENCE, {
             let mut answers = answers;
@@ -155,6 +159,17 @@ impl Daemon {
         Ok(())
     }
 
+    /// It is less than full from now until the value is dropped, so that its memory says nothing of growth.
+    pub fn emptied(&self) -> Emptied<'_> {
+        self.emptied.fetch_add(1, SeqCst);
+        Emptied(self)
+    }
+
+    /// Whether nobody has emptied it without filling it again.
+    pub fn is_full(&self) -> bool {
+        self.emptied.load(SeqCst) == 0
+    }
+
     /// The same, where much of it has been emptied.
     ///
     /// # Errors
@@ -191,6 +206,15 @@ impl Daemon {
                 asked(&stream, &stream, None, request)
             }
         }
+    }
+}
+
+/// A daemon that is less than full.
+pub struct Emptied<'a>(&'a Daemon);
+
+impl Drop for Emptied<'_> {
+    fn drop(&mut self) {
+        self.0.emptied.fetch_sub(1, SeqCst);
     }
 }
 

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 
 use super::counts::Counts;
 use super::daemons::Daemon;
+use crate::clock;
 use crate::daemon::certify;
 use crate::random::Random;
 use crate::running::Running;
@@ -181,14 +182,18 @@ impl Faults<'_> {
     fn memory(&mut self, daemon: &Daemon) -> io::Result<()> {
         let most = daemon.memory_mb;
         let least = (most / 4).max(16) + u64::from(self.random.below((most / 4) as u32));
+        let _emptied = daemon.emptied();
         {
             let _bad = daemon.scene.weather.bad(false);
-            let answer = daemon.ask(&format!("cache_memlimit {least}"))?;
+            // Lost under fire, it may have been done all the same.
+            let answer = daemon.ask(&format!("cache_memlimit {least}"));
             self.counts.say(&format!("  {least} MB: {answer:?}"));
         }
         self.pause(1_000, 6_000);
         let _bad = daemon.scene.weather.bad(false);
-        daemon.ask(&format!("cache_memlimit {most}"))?;
+        let restore = || daemon.ask(&format!("cache_memlimit {most}")).ok();
+        clock::wait_for(RESTORE_PATIENCE, restore)
+            .ok_or_else(|| io::Error::other("the limit could not be restored"))?;
         daemon.refill()
     }
 
@@ -209,6 +214,7 @@ impl Faults<'_> {
     }
 
     fn flush(&mut self, daemon: &Daemon) -> io::Result<()> {
+        let _emptied = daemon.emptied();
         let _bad = daemon.scene.weather.bad(false);
         let before = daemon.scene.ledger.before_flush();
         let answer = daemon.ask("flush_all")?;
@@ -231,6 +237,9 @@ impl Faults<'_> {
         daemon.ask(what).map(drop)
     }
 }
+
+/// For how long a limit that was lowered is tried to be set again.
+const RESTORE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Lists are of a kind that [`Daemon::ask`] reads to the end.
 const CHORES: &[&str] = &[

@@ -13,7 +13,7 @@ use crate::running::Running;
 /// What was seen of one daemon.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
-    /// Resident bytes, one a second.
+    /// Resident bytes, one a second while it is full.
     pub resident: Vec<u64>,
     /// The most at any time, as the kernel counts it.
     pub most_bytes: u64,
@@ -31,7 +31,9 @@ pub fn run(daemons: &[Daemon], counts: &Counts, running: &Running) -> Vec<Sample
         for (daemon, samples) in daemons.iter().zip(&mut all) {
             match Resident::of(daemon.pid) {
                 Ok(resident) => {
-                    samples.resident.push(resident.now_bytes);
+                    if daemon.is_full() {
+                        samples.resident.push(resident.now_bytes);
+                    }
                     samples.most_bytes = samples.most_bytes.max(resident.most_bytes);
                 }
                 Err(error) => {

@@ -50,7 +50,9 @@ pub fn run(daemons: &[Daemon], counts: &Counts, running: &Running, seed: u64, ta
             Err(_) => counts.error("pattern broken", pattern.name),
         }
         // Some flush; under the fire of others it may be refused.
+        let emptied = daemon.emptied();
         let _ = daemon.refill();
+        drop(emptied);
         running.pause(seconds(&mut random, 0, 3));
     }
 }

@@ -54,13 +54,14 @@ impl Verdict {
                 let (name, len) = (daemon.name, log.len());
                 self.missed.push(format!("{name} logged {len} bytes, at last: {last:.200}"));
             }
-            let connections = clock::wait_for(LEAVE_PATIENCE, || {
-                let stats = daemon.ask("stats").ok()?;
-                let line = stats.iter().find_map(|l| l.strip_prefix("STAT curr_connections "))?;
-                line.parse::<u64>().ok().filter(|count| *count <= CONNECTIONS_LEFT)
-            });
-            if connections.is_none() {
-                self.missed.push(format!("{} keeps connections of who is gone", daemon.name));
+            for (name, most, fails) in [
+                ("curr_connections", CONNECTIONS_LEFT, "keeps connections of who is gone"),
+                ("memory_pressure", 0, "is short of memory after all have gone"),
+            ] {
+                let is_back = || stat(daemon, name).filter(|value| *value <= most);
+                if clock::wait_for(LEAVE_PATIENCE, is_back).is_none() {
+                    self.missed.push(format!("{} {fails}", daemon.name));
+                }
             }
         }
         for (kind, count) in counts.all_wrong() {
@@ -140,6 +141,13 @@ impl Verdict {
         writeln!(out, "{}", if self.is_kept() { "all bars kept" } else { "bars missed" })?;
         out.flush()
     }
+}
+
+/// A number of `stats`; none where a newcomer is not let in.
+fn stat(daemon: &Daemon, name: &str) -> Option<u64> {
+    let stats = daemon.ask("stats").ok()?;
+    let named = format!("STAT {name} ");
+    stats.iter().find_map(|line| line.strip_prefix(&named))?.parse().ok()
 }
 
 /// What a daemon with this `-m` may have resident: 1.05 times that and 8 MB.
