@@ -222,7 +222,8 @@ impl Faults<'_> {
             return Err(io::Error::other(answer.join(" ")));
         }
         daemon.scene.ledger.flushed(&before);
-        daemon.refill()
+        // What has been flushed is given back only in the minute that follows.
+        daemon.fill()
     }
 
     fn chores(&mut self, daemon: &Daemon) -> io::Result<()> {

@@ -104,8 +104,8 @@ pub const MB: f64 = 1_048_576.0;
 
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// Seconds that a quarter must have.
-const QUARTER_LEAST: usize = 40;
+/// Seconds that a quarter must have: each hostile pattern has its own needs, and some dozen have to come in each.
+const QUARTER_LEAST: usize = 150;
 
 #[cfg(test)]
 mod tests {
@@ -113,13 +113,13 @@ mod tests {
 
     #[test]
     fn quarters_are_compared_by_their_medians() {
-        let mut samples = Samples { resident: vec![5; 60], ..Samples::default() };
-        samples.resident.extend([7; 60]);
-        samples.resident.extend([1_000; 60]);
-        samples.resident.extend([9; 60]);
-        samples.resident[70] = 1_000_000;
+        let mut samples = Samples { resident: vec![5; 160], ..Samples::default() };
+        samples.resident.extend([7; 160]);
+        samples.resident.extend([1_000; 160]);
+        samples.resident.extend([9; 160]);
+        samples.resident[170] = 1_000_000;
         assert_eq!(samples.quarters(), Some((7, 9)));
-        samples.resident.truncate(100);
+        samples.resident.truncate(500);
         assert_eq!(samples.quarters(), None);
     }
 
