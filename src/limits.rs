@@ -182,9 +182,19 @@ pub const ROOM_RETRY: Duration = Duration::from_millis(5);
 /// Clients that are let try again, or refused, at each such look: some 10 µs each.
 pub const ROOM_TRIES_MAX: usize = 32;
 
-/// Seconds in which a value has to make headway while others wait for room: of one that does not, its
+/// In this time a value has to make headway while others wait for room: of one that does not, its
 /// memory is taken.
-pub const ROOM_STALL_SECS: u32 = 2;
+pub const ROOM_STALL: Duration = Duration::from_secs(1);
+
+/// The same while more than [`ROOM_LINE_LONG`] wait: who has just been let in may be one that does not read.
+pub const ROOM_STALL_SHORT: Duration = Duration::from_millis(500);
+/// See [`ROOM_STALL_SHORT`].
+pub const ROOM_LINE_LONG: usize = 32;
+
+/// How often that is looked at while others wait, and while nobody does.
+pub const ROOM_STALL_LOOK: Duration = Duration::from_millis(250);
+/// See [`ROOM_STALL_LOOK`].
+pub const ROOM_STALL_LOOK_CALM: Duration = Duration::from_secs(1);
 
 /// What headway is: one part in so many of what is held.
 pub const ROOM_HEADWAY_PART: usize = 16;
@@ -193,9 +203,9 @@ pub const ROOM_HEADWAY_PART: usize = 16;
 /// but one: those that are left may get on with that.
 pub const ROOM_REFUSED_PART: usize = 16;
 
-/// Of values that have made no headway no more are given up in a second than hold one part in so many of
+/// Of values that have made no headway no more are given up at a look than hold one part in so many of
 /// the memory, but one.
-pub const ROOM_TAKEN_PART: usize = 2;
+pub const ROOM_TAKEN_PART: usize = 4;
 
 /// What clients may hold beside the items (buffers, answers, connections) before items are evicted for it:
 /// one part in so many of `-m`, and so many bytes, or as much again where that is less. With what the process

@@ -248,8 +248,7 @@ impl Worker {
             || self.pool.is_ample()
             || self.has_empty_places()
             || self.level > Level::Calm
-            || self.deadline.is_some()
-            || (!self.conns.is_empty() && self.shared.store.is_filling());
+            || self.deadline.is_some();
         let tick = ticks.then(|| self.shared.clock.until_tick(&self.now));
         self.line.until_due(&self.now, tick)
     }
@@ -380,7 +379,6 @@ impl Worker {
         self.pool.set_limit(self.shared.store.limit_bytes(), self.threads);
         self.settled = SHARED_EVERY - 1;
         self.shed_from = 0;
-        self.take_stalled();
         if self.index == 0 {
             self.take_back();
         }
@@ -498,6 +496,7 @@ impl Worker {
                 Ok(()) => {
                     moved += conn.moved_bytes() as usize;
                     conn.note_go(long == Some(index));
+                    context.line.note_held(index, conn, context.now.instant);
                     conn.queue(index, &mut self.ready);
                 }
                 Err(end) => ended.push((index, end)),

@@ -139,16 +139,15 @@ impl Store {
         self.limit_bytes().saturating_sub(needed)
     }
 
-    /// Whether values on their way hold much: those among them that stand still are worth watching.
-    pub fn is_filling(&self) -> bool {
-        let held = self.uploading_bytes() + self.pinned_bytes();
-        held > parts(self.items_limit_bytes(), 1)
+    /// Clients that wait for room, as far as that was noted.
+    pub fn waiting(&self) -> usize {
+        self.transit.bytes.waiting.load(Relaxed)
     }
 
     /// Whether those that stand still have to go, since others wait or more has been begun than can end.
     pub fn is_crowded(&self) -> bool {
         let begun_max = parts(self.items_limit_bytes(), UPLOADS_PARTS);
-        self.transit.bytes.waiting.load(Relaxed) > 0 || self.uploading_bytes() > begun_max
+        self.waiting() > 0 || self.uploading_bytes() > begun_max
     }
 
     /// Whether an upload may be begun: beyond that there are too many even for the first piece of each.

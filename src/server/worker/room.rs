@@ -1,9 +1,9 @@
 //! Connections that wait for room for a large value, and those whose memory they need.
 //!
-//! Who waits is not read and stands in a line. Every few milliseconds it is looked from its front on whom
-//! the store has room for: a few of those try again, and some whose wait has been too long are refused.
-//! Once a second, while others wait anywhere, values that stand still are given up: one that arrives loses
-//! its memory, and who does not read what is sent from its item is closed, the largest first.
+//! Who waits is not read and stands in a line. Every few milliseconds it is looked, from its front on but for
+//! what [`order`] says, whom the store has room for: a few of those try again, and some whose wait has been too long are refused.
+//! While others wait anywhere, values that stand still are given up: one that arrives loses its memory, and
+//! who does not read what is sent from its item is closed, the largest first; the sooner, the more wait.
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::Worker;
-use crate::clock::{Now, Secs};
+use crate::clock::Now;
 use crate::limits::{
-    ROOM_HEADWAY_PART, ROOM_REFUSED_PART, ROOM_RETRY, ROOM_STALL_SECS, ROOM_TAKEN_PART,
-    ROOM_TRIES_MAX, ROOM_WAIT,
+    ROOM_HEADWAY_PART, ROOM_LINE_LONG, ROOM_REFUSED_PART, ROOM_RETRY, ROOM_STALL, ROOM_STALL_LOOK,
+    ROOM_STALL_LOOK_CALM, ROOM_STALL_SHORT, ROOM_TAKEN_PART, ROOM_TRIES_MAX, ROOM_WAIT,
 };
 use crate::metrics::Counter;
 use crate::server::conn::{Awaited, Conn};
@@ -34,10 +34,12 @@ pub(in crate::server) struct Line {
     next: u64,
     /// Of the waiters, as many as the store knows of.
     noted: usize,
-    /// When the next look is due.
+    /// When the next look at them is due.
     due: Option<Instant>,
-    /// By the places of connections.
+    /// Of values that did not get on in the last go of their connections, by the places of these.
     marks: HashMap<usize, Mark>,
+    /// When the next look at those is due.
+    stalls_due: Option<Instant>,
     /// Of values that arrive: their first wait, by the places of connections.
     first_waits: HashMap<usize, FirstWait>,
 }
@@ -78,7 +80,7 @@ pub(in crate::server) struct Held {
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     held: Held,
-    since: Secs,
+    since: Instant,
 }
 
 impl Line {
@@ -121,11 +123,19 @@ impl Line {
         self.first_waits.remove(&index);
     }
 
-    /// How long the poll may wait that may otherwise wait for `tick`: until the next look, if anybody waits.
+    /// How long the poll may wait that may otherwise wait for `tick`: until the next look.
     pub(super) fn until_due(&self, now: &Now, tick: Option<Duration>) -> Option<Duration> {
-        let Some(due) = self.due else { return tick };
+        let Some(due) = self.due.into_iter().chain(self.stalls_due).min() else { return tick };
         let due = due.saturating_duration_since(now.instant);
         Some(tick.map_or(due, |tick| tick.min(due)))
+    }
+
+    /// Takes note after a go of the connection at `index` of what that holds and others may need.
+    pub(super) fn note_held(&mut self, index: usize, conn: &Conn, now: Instant) {
+        if let Some(held) = conn.held_on_its_way() {
+            self.marks.entry(index).or_insert(Mark { held, since: now });
+            self.stalls_due.get_or_insert(now + ROOM_STALL_LOOK);
+        }
     }
 
     /// Lets those try again that there is room for, and ends waits that have been too long; answers with
@@ -144,10 +154,11 @@ impl Line {
         let mut going = Vec::new();
         let taken_max = store.items_limit_bytes() / ROOM_REFUSED_PART;
         let mut taken = 0;
-        for waiter in self.waiters.values_mut().filter(|waiter| !waiter.is_trying) {
+        for number in order(&self.waiters) {
             if going.len() == ROOM_TRIES_MAX {
                 break;
             }
+            let Some(waiter) = self.waiters.get_mut(&number) else { continue };
             let conn = &mut conns[waiter.index];
             if store.has_room(waiter.room) {
                 conn.end_wait(true);
@@ -177,24 +188,41 @@ impl Line {
         }
     }
 
-    /// The places of those that have made no headway for some time, with what they hold, largest first.
-    fn stalled(&mut self, conns: &Slab<Conn>, now: Secs) -> Vec<(usize, Held)> {
-        let before = std::mem::take(&mut self.marks);
+    /// The places of those that have made no headway for so long, with what they hold, largest first.
+    fn stalled(
+        &mut self,
+        conns: &Slab<Conn>,
+        now: Instant,
+        patience: Duration,
+    ) -> Vec<(usize, Held)> {
         let mut stalled = Vec::new();
-        for (index, conn) in conns {
-            let Some(held) = conn.held_on_its_way() else { continue };
-            let mark = match before.get(&index) {
-                Some(mark) if !mark.held.is_ahead(&held) => *mark,
-                _ => Mark { held, since: now },
-            };
-            if now.0.saturating_sub(mark.since.0) >= ROOM_STALL_SECS {
-                stalled.push((index, held));
+        self.marks.retain(|index, mark| {
+            let Some(held) = conns[*index].held_on_its_way() else { return false };
+            if mark.held.is_ahead(&held) {
+                *mark = Mark { held, since: now };
+            } else if now >= mark.since + patience {
+                stalled.push((*index, held));
             }
-            self.marks.insert(index, mark);
-        }
+            true
+        });
         stalled.sort_unstable_by_key(|(_, held)| Reverse(held.bytes));
         stalled
     }
+}
+
+/// The numbers of those that are to be looked at, as long as there is room for some. Who is sending a value comes
+/// in turn, since it holds memory already; of those that want to be sent something the last comes first: ahead
+/// of it may be many that do not read, who would each have their time before it, so that its wait were over. As
+/// long as there is room now and then, nobody waits long.
+fn order(waiters: &BTreeMap<u64, Waiter>) -> Vec<u64> {
+    let waiting = || waiters.iter().filter(|(_, waiter)| !waiter.is_trying);
+    let is_pin = |waiter: &Waiter| matches!(waiter.room, Room::Pin { .. });
+    let mut last_first = waiting().rev().filter(|(_, waiter)| is_pin(waiter));
+    let in_turn = |(number, waiter): (&u64, &Waiter)| match is_pin(waiter) {
+        true => last_first.next().map_or(*number, |(number, _)| *number),
+        false => *number,
+    };
+    waiting().map(in_turn).collect()
 }
 
 impl Held {
@@ -216,23 +244,28 @@ impl Worker {
         }
         self.line.note(&self.shared);
         self.pool.set_filling(self.shared.store.is_filling_up());
+        if self.line.stalls_due.is_some_and(|due| self.now.instant >= due) {
+            self.take_stalled();
+        }
     }
 
-    /// Takes what stands still from its owners, if others need it. Once a second.
-    pub(super) fn take_stalled(&mut self) {
+    /// Takes what stands still from its owners, if others need it.
+    fn take_stalled(&mut self) {
         let store = Arc::clone(&self.shared.store);
-        if !store.is_filling() {
-            self.line.marks.clear();
-            return;
-        }
-        let stalled = self.line.stalled(&self.conns, self.now.secs);
-        if !store.is_crowded() {
+        let patience = if store.waiting() > ROOM_LINE_LONG { ROOM_STALL_SHORT } else { ROOM_STALL };
+        let stalled = self.line.stalled(&self.conns, self.now.instant, patience);
+        let is_crowded = store.is_crowded();
+        let until_next = if is_crowded { ROOM_STALL_LOOK } else { ROOM_STALL_LOOK_CALM };
+        self.line.stalls_due = (!self.line.marks.is_empty()).then(|| self.now.instant + until_next);
+        if !is_crowded {
             return;
         }
         let taken_max = store.items_limit_bytes() / ROOM_TAKEN_PART;
-        let mut taken = 0;
+        // A value that several are being sent is free once all of them have gone.
+        let on_its_way = || store.uploading_bytes() + store.pinned_bytes();
+        let before = on_its_way();
         for (index, held) in stalled {
-            if taken > taken_max {
+            if before.saturating_sub(on_its_way()) > taken_max {
                 return;
             }
             let counters = self.shared.metrics.block(self.index);
@@ -242,10 +275,7 @@ impl Worker {
             } else if !self.conns[index].queued {
                 counters.bump(Counter::ReaderKicks);
                 self.close(index, &End::Overdue(Awaited::Reading));
-            } else {
-                continue;
             }
-            taken += held.bytes;
         }
     }
 }
@@ -254,6 +284,19 @@ impl Worker {
 mod tests {
     use super::*;
     use crate::clock::Clock;
+
+    #[test]
+    fn of_who_is_to_be_sent_something_the_last_is_looked_at_first() {
+        let now = Clock::start().now();
+        let mut line = Line::default();
+        let (pin, upload) = (Room::Pin { bytes: 5 }, Room::Upload { held: 1, missing: 1 });
+        for (index, room) in [pin, upload, pin, upload, pin].into_iter().enumerate() {
+            line.enter(index, room, &now);
+        }
+        assert_eq!(order(&line.waiters), [4, 1, 2, 3, 0]);
+        line.waiters.get_mut(&4).expect("it waits").is_trying = true;
+        assert_eq!(order(&line.waiters), [2, 1, 0, 3]);
+    }
 
     /// A value that gets a little at a time is not waited with for longer than one that gets nothing.
     #[test]
