@@ -209,12 +209,15 @@ impl Conn {
 
     /// Before whom it goes.
     pub(super) fn kind(&self) -> Kind {
-        if self.is_busy { Kind::Busy } else { Kind::Light }
+        // To close one costs some 10 µs, and many may go at once.
+        if self.is_busy || self.peer_done { Kind::Busy } else { Kind::Light }
     }
 
     /// Takes note after a go, which was a long one or not, of what it is from now on.
     pub(super) fn note_go(&mut self, was_long: bool) {
-        self.is_busy = was_long || self.moved_bytes >= BUSY_GO_BYTES || self.can_go();
+        // Whose answers are not all taken has asked for more than a little.
+        let has_more = self.can_go() || self.must_flush;
+        self.is_busy = was_long || self.moved_bytes >= BUSY_GO_BYTES || has_more;
     }
 
     /// Bytes that it moved in its last go, or so far in this one.
@@ -380,6 +383,7 @@ impl Conn {
         if count > 0 {
             context.counters.add(Counter::BytesRead, count as u64);
             self.moved_bytes = self.moved_bytes.saturating_add(count as u32);
+            context.spent += count * self.link.byte_cost();
             self.active_at = context.now.secs;
             self.has_spoken = true;
         } else if !has_news {
@@ -511,7 +515,7 @@ impl Conn {
             return self.read_records(held, context);
         }
         let all_consumed = held.input.is_empty();
-        let read_max = context.pool.read_max().min(self.session.read_max());
+        let read_max = context.bytes_max(context.pool.read_max().min(self.session.read_max()));
         let space = held.input.space(read_max);
         if space.is_empty() {
             return Err(End::Overfull);
@@ -521,7 +525,7 @@ impl Conn {
             match value_space {
                 Some((value, is_all)) => {
                     let behind = if is_all { space } else { &mut [] };
-                    self.link.read_value(value, behind)
+                    self.link.read_value(value, behind, context.bytes_max(VALUE_BYTES_PER_GO))
                 }
                 None => (space.len(), 0, self.link.read(space)),
             }
@@ -557,16 +561,19 @@ impl Conn {
             self.must_flush = false;
             return Ok(());
         }
-        let (counters, now) = (context.counters, context.now.secs);
+        let (counters, now, before) = (context.counters, context.now.secs, self.moved_bytes);
         let (active_at, moved_bytes) = (&mut self.active_at, &mut self.moved_bytes);
         let note = |count| {
             counters.add(Counter::BytesWritten, count as u64);
             *moved_bytes = moved_bytes.saturating_add(count as u32);
             *active_at = now;
         };
-        let bytes_max = if self.is_busy { VALUE_BYTES_PER_GO } else { LIGHT_WRITE_BYTES };
-        let flush =
-            self.link.write(output, context.handshakes, bytes_max, note).map_err(End::Failed)?;
+        let most = if self.is_busy { VALUE_BYTES_PER_GO } else { LIGHT_WRITE_BYTES };
+        let cost = self.link.byte_cost();
+        let bytes_max = context.bytes_max(most) / cost;
+        let flush = self.link.write(output, context.handshakes, bytes_max, note);
+        context.spent += (self.moved_bytes - before) as usize * cost;
+        let flush = flush.map_err(End::Failed)?;
         self.must_flush = flush != Flush::Done;
         self.writable = flush != Flush::Blocked;
         Ok(())

@@ -14,6 +14,7 @@ use super::tickets::Tickets;
 use super::worker::Line;
 use super::{Control, Deadlines};
 use crate::clock::Now;
+use crate::limits::{BUSY_GO_BYTES, ROUND_BYTES_MAX};
 use crate::memory::Ledger;
 use crate::metrics::Counters;
 use crate::session::{Shared, Want};
@@ -48,6 +49,19 @@ pub(super) struct Context<'a> {
     pub(super) stopping: bool,
     /// Set by a go that took as long as those of many others.
     pub(super) was_long: bool,
+    /// What has been done in this round, in bytes that were moved without TLS or what costs as much.
+    pub(super) spent: usize,
+}
+
+impl Context<'_> {
+    /// How many bytes a connection may move at once that may otherwise move `most`, in a round that others
+    /// have done something in: what is left of two large values' worth, so that many that each may do much
+    /// do not do it one after another; and always as much as nobody is busy by.
+    #[inline]
+    pub(super) fn bytes_max(&self, most: usize) -> usize {
+        let left = ROUND_BYTES_MAX.saturating_sub(self.spent);
+        most.min(left.max(BUSY_GO_BYTES as usize))
+    }
 }
 
 /// A go that is under way.

@@ -14,9 +14,9 @@ use mio::{Interest, Registry, Token};
 use super::handshakes::{Handshakes, Records};
 use super::stream::Stream;
 use crate::clock::Secs;
-use crate::limits::{IO_SLICES_MAX, VALUE_BYTES_PER_GO};
+use crate::limits::{IO_SLICES_MAX, TLS_BYTE_COST};
 use crate::session::Output;
-use crate::tls::{Failure, Layer, Mode, Opened};
+use crate::tls::{Failure, Layer, Mode, Opened, RECORD_BYTES};
 
 /// A connected socket and what is between it and the session.
 #[derive(Debug)]
@@ -65,6 +65,8 @@ pub(super) enum Heard {
         more: bool,
         /// The handshake has just been done.
         opened: Option<Opened>,
+        /// Messages of the handshake have been answered, for which keys had to be computed.
+        has_answered: bool,
     },
     /// The end of input.
     End,
@@ -100,6 +102,20 @@ impl Link {
     /// Whether its bytes are records.
     pub(super) fn is_tls(&self) -> bool {
         !matches!(self.tls, Tls::Off)
+    }
+
+    /// What moving a byte costs, in bytes that are moved without TLS.
+    #[inline]
+    pub(super) fn byte_cost(&self) -> usize {
+        if self.is_tls() { TLS_BYTE_COST } else { 1 }
+    }
+
+    /// Room for what comes of a read of `read_max` cipher bytes: of the rest of a record if that is more.
+    pub(super) fn room_for_records(&self, read_max: usize) -> usize {
+        match &self.tls {
+            Tls::On(layer) => layer.pending_len() + layer.missing_len().max(read_max),
+            _ => read_max,
+        }
     }
 
     /// Whether it has a place among the handshakes in flight.
@@ -163,22 +179,23 @@ impl Link {
         self.stream.read(into)
     }
 
-    /// Reads into `value` and, when that is filled, on into `input`. Answers how many bytes were
+    /// Reads into `value` and, when that is filled, on into `input`, `bytes_max` at most. Answers how many bytes were
     /// offered to the kernel, how many of them belong to the value, and what the kernel said. Only
     /// without TLS.
     pub(super) fn read_value(
         &mut self,
         mut value: ArrayVec<IoSliceMut<'_>, IO_SLICES_MAX>,
         input: &mut [u8],
+        bytes_max: usize,
     ) -> (usize, usize, io::Result<usize>) {
         let mut slices: ArrayVec<IoSliceMut<'_>, { IO_SLICES_MAX + 1 }> = ArrayVec::new();
-        let mut room = VALUE_BYTES_PER_GO;
+        let mut room = bytes_max;
         for slice in &mut value {
             let part = slice.len().min(room);
             room -= part;
             slices.push(IoSliceMut::new(&mut slice[..part]));
         }
-        let value_len = VALUE_BYTES_PER_GO - room;
+        let value_len = bytes_max - room;
         let input_len = input.len().min(room);
         slices.push(IoSliceMut::new(&mut input[..input_len]));
         let result = self.stream.read_vectored(&mut slices);
@@ -214,12 +231,13 @@ impl Link {
             Ok(count) => count,
             Err(err) if err.kind() == ErrorKind::WouldBlock => return Ok(Heard::Nothing),
             Err(err) if err.kind() == ErrorKind::Interrupted => {
-                return Ok(Heard::Some { plain: 0, more: true, opened: None });
+                return Ok(Heard::Some { plain: 0, more: true, opened: None, has_answered: false });
             }
             Err(err) => return Err(ReadError::Io(err)),
         };
         let result = layer.take(scratch, count, into);
         let is_done = !layer.is_in_handshake();
+        let has_answered = !was_open && !scratch.outgoing().is_empty();
         let sent = match scratch.outgoing() {
             [] => Ok(()),
             outgoing => write_once(&mut self.stream, outgoing)
@@ -233,7 +251,7 @@ impl Link {
         sent.map_err(ReadError::Io)?;
         let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
         let more = count == offered || is_ended;
-        Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened })
+        Ok(Heard::Some { plain: taken.plain, more, opened: taken.opened, has_answered })
     }
 
     /// Bytes of memory for its records and keys.
@@ -298,7 +316,7 @@ impl Link {
     ) -> io::Result<Flush> {
         let mut total = 0;
         loop {
-            let (plain, flush) = self.write_records(output, shared)?;
+            let (plain, flush) = self.write_records(output, shared, bytes_max)?;
             if plain > 0 {
                 note(plain);
             }
@@ -311,18 +329,19 @@ impl Link {
     }
 
     /// Writes once: records that were not taken, else as much of `output` as is encrypted at once, which is
-    /// answered.
+    /// answered; beyond a record no more than `bytes_max`.
     fn write_records(
         &mut self,
         output: &mut Output,
         shared: &mut Handshakes,
+        bytes_max: usize,
     ) -> io::Result<(usize, Flush)> {
         let Tls::On(layer) = &mut self.tls else { return Ok((0, Flush::Done)) };
         let mut plain = 0;
         let (offered, sent) = if layer.unsent().is_empty() {
             let Handshakes { scratch, gathered, write_bytes, .. } = shared;
             scratch.clear();
-            let chunk = front(output, gathered, *write_bytes);
+            let chunk = front(output, gathered, bytes_max.max(RECORD_BYTES).min(*write_bytes));
             plain = chunk.len();
             layer.encrypt(chunk, scratch).map_err(io::Error::other)?;
             output.advance(plain);

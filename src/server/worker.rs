@@ -57,8 +57,18 @@ const WAKER: Token = Token(usize::MAX);
 /// The token of the first UDP socket; the others follow. No slab is as large.
 const FIRST_UDP: usize = usize::MAX / 2;
 
-/// Events taken by one poll.
-const EVENTS_MAX: usize = 256;
+/// Events taken by one poll: of many that go at once so many are known of before the first is closed, so that who
+/// asks meanwhile does not stand behind them in the kernel's list.
+const EVENTS_MAX: usize = 1024;
+
+/// What connections of one kind have done since the last poll.
+#[derive(Debug, Default)]
+struct Round {
+    /// See [`Context::spent`].
+    spent: usize,
+    /// Somebody had a long go.
+    was_long: bool,
+}
 
 /// A worker as its thread sees it.
 struct Worker {
@@ -419,31 +429,29 @@ impl Worker {
     /// bounded amount of work, which may be the same ones several times, so that a deep pipeline costs one
     /// poll. A long go ends the round, so that who comes meanwhile waits for one and not for several.
     fn serve(&mut self) {
-        let mut was_long = false;
+        let mut round = Round::default();
         let mut light = self.ready.len(Kind::Light);
-        while light > 0 && !was_long {
-            let count = light.min(GOES_AT_ONCE);
-            light -= count;
-            (was_long, _) = self.serve_some(Kind::Light, count);
+        while light > 0 && !round.was_long {
+            light -= self.serve_some(Kind::Light, light.min(GOES_AT_ONCE), &mut round);
         }
         // One at the least, else who has only long goes would hold up all of them.
-        let mut goes_left = if was_long { 1 } else { GOES_PER_POLL };
-        let mut bytes_left = BUSY_BYTES_PER_POLL;
-        was_long = false;
-        while goes_left > 0 && bytes_left > 0 && !was_long && self.ready.len(Kind::Busy) > 0 {
+        let mut goes_left = if round.was_long { 1 } else { GOES_PER_POLL };
+        round = Round::default();
+        while goes_left > 0
+            && round.spent < BUSY_BYTES_PER_POLL
+            && !round.was_long
+            && self.ready.len(Kind::Busy) > 0
+        {
             let count = goes_left.min(GOES_AT_ONCE).min(self.ready.len(Kind::Busy));
-            goes_left -= count;
-            let moved;
-            (was_long, moved) = self.serve_some(Kind::Busy, count);
-            bytes_left = bytes_left.saturating_sub(moved);
+            goes_left -= self.serve_some(Kind::Busy, count, &mut round);
         }
     }
 
     /// Lets the first `count` of those of a kind go, all of them reading before any is executed, and
     /// writing afterwards: the kernel's and our own code and tables are each fetched once for several.
-    /// Fewer, if they may be expected to move much. Answers whether one of them was long, and how many
-    /// bytes they have moved; who has not been executed by then comes first next time.
-    fn serve_some(&mut self, kind: Kind, count: usize) -> (bool, usize) {
+    /// Fewer, if they do much or may be expected to: answers how many. A long go ends the round; who has not been
+    /// executed by then comes first next time.
+    fn serve_some(&mut self, kind: Kind, count: usize, round: &mut Round) -> usize {
         let mut context = Context {
             index: 0,
             mailbox: &self.mailbox,
@@ -462,10 +470,16 @@ impl Worker {
             requests_per_turn: self.requests_per_turn,
             stopping: self.deadline.is_some(),
             was_long: false,
+            spent: round.spent,
         };
+        let enough = round.spent + BUSY_BYTES_AT_ONCE;
         let mut going: ArrayVec<Go, GOES_AT_ONCE> = ArrayVec::new();
         let (mut unread, mut expected) = (0, 0);
-        while going.len() < count && unread < READ_BUF_BYTES && expected < BUSY_BYTES_AT_ONCE {
+        while going.len() < count
+            && unread < READ_BUF_BYTES
+            && expected < BUSY_BYTES_AT_ONCE
+            && context.spent < enough
+        {
             let Some(index) = self.ready.pop(kind) else { break };
             let conn = &mut self.conns[index];
             conn.queued = false;
@@ -484,7 +498,7 @@ impl Worker {
                 break;
             }
         }
-        let mut moved = 0;
+        let count = going.len();
         let mut first: ArrayVec<usize, GOES_AT_ONCE> = ArrayVec::new();
         let mut ended: ArrayVec<(usize, End), GOES_AT_ONCE> = ArrayVec::new();
         for go in going {
@@ -494,7 +508,6 @@ impl Worker {
             match conn.end(go, &mut context) {
                 Ok(()) if is_first => first.push(index),
                 Ok(()) => {
-                    moved += conn.moved_bytes() as usize;
                     conn.note_go(long == Some(index));
                     context.line.note_held(index, conn, context.now.instant);
                     conn.queue(index, &mut self.ready);
@@ -502,17 +515,24 @@ impl Worker {
                 Err(end) => ended.push((index, end)),
             }
         }
-        for index in first.into_iter().rev() {
+        *round = Round { spent: context.spent, was_long: long.is_some() };
+        self.conclude(kind, &first, &ended);
+        count
+    }
+
+    /// After some goes: who has not been executed comes first next time, who has ended is closed.
+    #[inline]
+    fn conclude(&mut self, kind: Kind, first: &[usize], ended: &[(usize, End)]) {
+        for &index in first.iter().rev() {
             self.conns[index].queued = true;
             self.ready.put_back(index, kind);
         }
         for (index, end) in ended {
-            self.close(index, &end);
+            self.close(*index, end);
         }
         if self.ledger.has_changed() || self.level > Level::Calm {
             self.settle();
         }
-        (long.is_some(), moved)
     }
 
     /// Lets every UDP socket that has datagrams go once.

@@ -19,8 +19,11 @@ use crate::limits::{READ_BUF_BYTES, TLS_HANDSHAKE_BYTES, TLS_OPEN_BYTES, TLS_PEN
 /// Bytes that a record may be longer than what is in it: head, explicit nonce, type and tag, rounded up.
 const RECORD_OVERHEAD_BYTES: usize = 64;
 
+/// Bytes before what is encrypted: type, version, length (RFC 8446, section 5.2).
+const RECORD_HEAD_BYTES: usize = 5;
+
 /// Plain bytes of a record at the most.
-const RECORD_BYTES: usize = 1 << 14;
+pub const RECORD_BYTES: usize = 1 << 14;
 
 /// One connection's side of TLS.
 pub struct Layer {
@@ -278,6 +281,13 @@ impl Layer {
     /// Bytes that are held back.
     pub fn pending_len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Bytes of the record that has begun to come that are still to come; 0 if not even its length has.
+    pub fn missing_len(&self) -> usize {
+        let [_, _, _, high, low, ..] = self.pending[..] else { return 0 };
+        let len = RECORD_HEAD_BYTES + usize::from(u16::from_be_bytes([high, low]));
+        len.saturating_sub(self.pending.len())
     }
 
     /// Encrypts `plain` behind what is in `scratch`. Only once the handshake is done.

@@ -26,7 +26,7 @@ mod verifier;
 mod tests;
 
 pub use certificates::{Certificates, LoadError};
-pub use layer::{Failure, Layer, Opened, Scratch, Taken};
+pub use layer::{Failure, Layer, Opened, RECORD_BYTES, Scratch, Taken};
 
 /// What certificates are made of and what clients must keep to.
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,7 @@
 use std::os::fd::AsRawFd;
 
 use super::{Conn, Phase};
-use crate::limits::READ_BUF_BYTES;
+use crate::limits::{SMALL_READ_BYTES, TLS_FLIGHT_COST_BYTES};
 use crate::metrics::Counter;
 use crate::server::buffers::Buffers;
 use crate::server::go::{Context, End};
@@ -23,13 +23,19 @@ impl Conn {
         context: &mut Context<'_>,
     ) -> Result<usize, End> {
         let (index, now) = (context.index, context.now.secs);
-        let space = held.input.space(READ_BUF_BYTES);
+        let cost = self.link.byte_cost();
+        let most = context.pool.read_max();
+        let read_max = (context.bytes_max(most * cost) / cost).max(SMALL_READ_BYTES);
+        let space = held.input.space(self.link.room_for_records(read_max));
         match self.link.read_records(space, index, now, context.handshakes) {
             Ok(Heard::Nothing) => {
                 self.readable = false;
                 Ok(0)
             }
-            Ok(Heard::Some { plain, more, opened }) => {
+            Ok(Heard::Some { plain, more, opened, has_answered }) => {
+                if has_answered {
+                    context.spent += TLS_FLIGHT_COST_BYTES;
+                }
                 self.readable = more || self.peer_done;
                 self.must_flush = self.link.has_unsent();
                 self.writable = !self.must_flush;
