@@ -379,16 +379,28 @@ pub const LOGIN_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// Addresses that are remembered for having failed to log in lately, and pairs of address and user for
 /// having done so, some 40 and 80 bytes each.
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
-/// Handshakes of TLS that a worker has in flight, each some 10 kB and a millisecond of its time; a
-/// client beyond them waits until one is done. One takes its place with the first byte of the client.
-pub const TLS_HANDSHAKES_MAX: usize = 256;
+
+/// Handshakes of TLS that a worker has in flight at the most, each some 10 kB and a tenth of a millisecond of its time; a
+/// client beyond them waits until one is done. One takes its place with the first byte of the client. With
+/// [`TLS_HANDSHAKE_CROWDED`] 4,000 are given up in a second.
+pub const TLS_HANDSHAKES_MAX: usize = 1024;
+
+/// Those of all workers together hold no more than one part in so many of `-m`...
+pub const TLS_HANDSHAKES_PART: usize = 8;
+
+/// ... but each worker has so many.
+pub const TLS_HANDSHAKES_MIN: usize = 64;
 
 /// Seconds after its first byte in which a handshake must be done, unless `-o ssl_handshake_timeout`
 /// says otherwise.
 pub const TLS_HANDSHAKE_SECS: u32 = 10;
 
-/// The same while others wait for their turn: who stops amid a handshake does not hold them up for long.
-pub const TLS_HANDSHAKE_CROWDED_SECS: u32 = 2;
+/// The same while others wait for their turn: twice to the other side of an ocean and back. From when the server
+/// has begun with it, so that who waits for the server has no part in it.
+pub const TLS_HANDSHAKE_CROWDED: Duration = Duration::from_millis(250);
+
+/// Handshakes that are given up in one turn of a worker: some 15 µs each.
+pub const TLS_HANDSHAKES_GIVEN_UP: usize = 16;
 
 /// Cipher bytes that a connection may hold back because a record or a message of the handshake has not
 /// come whole: two records, and a chain of certificates of usual length.

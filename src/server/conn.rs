@@ -253,15 +253,16 @@ impl Conn {
         }
     }
 
-    /// Gives back what it holds, before it is dropped, and tells the client so if it can.
+    /// Gives back what it holds, before it is dropped from `index`, and tells the client so if it can.
     pub(super) fn release(
         &mut self,
+        index: usize,
         pool: &mut Pool,
         shared: &mut Handshakes,
         ledger: &mut Ledger,
     ) {
         self.settle_last(ledger);
-        self.link.give_back(shared);
+        self.link.give_back(index, shared);
         self.link.close(shared);
         if let Some(mut held) = self.held.take() {
             if self.session.handles_secrets() {

@@ -1,17 +1,26 @@
 //! A worker's part in TLS: its room for records, and whose handshake may be in flight.
 //!
-//! A handshake costs some kB and a millisecond, and a client can stop amid one. So a connection takes a
-//! place with its first byte; beyond the bound it waits, its bytes in the kernel, until a place is given
-//! back. Who takes long loses its place, the sooner when others wait.
+//! A handshake costs some kB and a tenth of a millisecond, and a client can stop amid one. So a connection
+//! takes a place with its first byte; beyond the bound it waits, its bytes in the kernel, until a place is
+//! given back. Addresses take turns. While somebody waits, who takes longer than a client does that goes on as
+//! it is answered loses its place, longest first.
 #![forbid(unsafe_code)]
 
-use std::collections::VecDeque;
-use std::sync::Arc;
+mod waiting;
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::auth::{Origin, network};
 use crate::clock::{Now, Secs};
-use crate::limits::{TLS_HANDSHAKE_CROWDED_SECS, TLS_HANDSHAKES_MAX};
+use crate::limits::{
+    TLS_HANDSHAKE_BYTES, TLS_HANDSHAKE_CROWDED, TLS_HANDSHAKES_GIVEN_UP, TLS_HANDSHAKES_MAX,
+    TLS_HANDSHAKES_MIN, TLS_HANDSHAKES_PART,
+};
 use crate::session;
 use crate::tls::{Certificates, Layer, Scratch};
+use waiting::Waiting;
 
 /// What the connections of a worker share of TLS; empty in a server without.
 #[derive(Debug, Default)]
@@ -23,10 +32,15 @@ pub(super) struct Handshakes {
     pub(super) gathered: Vec<u8>,
     /// Plain bytes that are encrypted and written at once.
     pub(super) write_bytes: usize,
-    /// Places that are taken.
+    /// Places that there are.
+    places: usize,
+    /// Those that are taken.
     in_flight: usize,
-    /// Who waits for a place, by their own places in the worker's slab.
-    waiting: VecDeque<usize>,
+    /// Who has one and has begun, by their own places in the worker's slab, and since when, in that order.
+    begun: BTreeMap<u64, (usize, Instant)>,
+    numbers: HashMap<usize, u64>,
+    next: u64,
+    waiting: Waiting,
 }
 
 impl Handshakes {
@@ -48,57 +62,92 @@ impl Handshakes {
         self.in_flight > 0
     }
 
-    /// Takes a place for the connection at `index`, or else puts it in the queue: whether it has one.
-    pub(super) fn enter(&mut self, index: usize) -> bool {
-        let is_free = self.in_flight < TLS_HANDSHAKES_MAX;
+    /// Takes note of the memory limit, in bytes, and of how many workers there are: handshakes in flight of all
+    /// of them have a part of it.
+    pub(super) fn set_limit(&mut self, limit: usize, workers: usize) {
+        let places = limit / TLS_HANDSHAKES_PART / workers / TLS_HANDSHAKE_BYTES;
+        self.places = places.clamp(TLS_HANDSHAKES_MIN, TLS_HANDSHAKES_MAX);
+    }
+
+    /// Takes a place for the connection at `index`, or else lets it wait among those of its address, which
+    /// `from` tells: whether it has one.
+    pub(super) fn enter(&mut self, index: usize, from: impl FnOnce() -> Origin) -> bool {
+        let is_free = self.in_flight < self.places;
         if is_free {
             self.in_flight += 1;
         } else {
-            self.waiting.push_back(index);
+            self.waiting.push(index, network(from()));
         }
         is_free
     }
 
-    /// Gives a place back.
-    pub(super) fn leave(&mut self) {
+    /// The handshake of the connection at `index`, which has a place, begins.
+    pub(super) fn begin(&mut self, index: usize, now: Instant) {
+        self.begun.insert(self.next, (index, now));
+        self.numbers.insert(index, self.next);
+        self.next += 1;
+    }
+
+    /// Gives the place of the connection at `index` back.
+    pub(super) fn leave(&mut self, index: usize) {
         debug_assert!(self.in_flight > 0, "a place is given back once");
         self.in_flight -= 1;
+        if let Some(number) = self.numbers.remove(&index) {
+            self.begun.remove(&number);
+        }
     }
 
-    /// Takes the connection at `index` out of the queue.
+    /// The connection at `index` does not wait any more.
     pub(super) fn forget(&mut self, index: usize) {
-        self.waiting.retain(|other| *other != index);
+        self.waiting.remove(index);
     }
 
-    /// Bytes of its room for records.
+    /// Bytes of its room for records, and of who waits.
     pub(super) fn held_bytes(&self) -> usize {
-        self.scratch.held_bytes() + self.gathered.capacity()
+        self.scratch.held_bytes() + self.gathered.capacity() + self.waiting.held_bytes()
     }
 
     /// Whether anybody waits for a place.
     pub(super) fn has_queue(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.len() > 0
     }
 
     /// The next that gets a place, if there is one.
     pub(super) fn next(&mut self) -> Option<usize> {
-        if self.in_flight == TLS_HANDSHAKES_MAX {
+        if self.in_flight >= self.places {
             return None;
         }
-        let next = self.waiting.pop_front()?;
+        let next = self.waiting.pop()?;
         self.in_flight += 1;
         Some(next)
     }
 
-    /// Whether a handshake that began at `started` has taken too long.
+    /// Who has had a place for so long that it is to be given to one of those that wait: some of them at a time.
+    pub(super) fn stopped(&self, now: Instant) -> Vec<usize> {
+        let wanted = self.waiting.len().min(TLS_HANDSHAKES_GIVEN_UP);
+        let late = self.begun.values().take_while(|(_, since)| is_late(*since, now));
+        late.take(wanted).map(|(index, _)| *index).collect()
+    }
+
+    /// How long the poll may wait that may otherwise wait for `tick`: until the first has to give up its place.
+    pub(super) fn until_due(&self, now: Instant, tick: Option<Duration>) -> Option<Duration> {
+        if !self.has_queue() {
+            return tick;
+        }
+        let Some((_, since)) = self.begun.values().next() else { return tick };
+        let due = (*since + TLS_HANDSHAKE_CROWDED).saturating_duration_since(now);
+        Some(tick.map_or(due, |tick| tick.min(due)))
+    }
+
+    /// Whether a handshake that began at `started` has taken too long, whoever waits.
     pub(super) fn is_overdue(&self, started: Secs, now: Secs) -> bool {
         let Some(certificates) = &self.certificates else { return false };
-        let patience = match certificates.options().handshake_secs {
-            secs if self.waiting.is_empty() => secs,
-            secs => secs.min(TLS_HANDSHAKE_CROWDED_SECS),
-        };
-        now.0.saturating_sub(started.0) > patience
+        now.0.saturating_sub(started.0) > certificates.options().handshake_secs
     }
+}
+
+fn is_late(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= TLS_HANDSHAKE_CROWDED
 }
 
 /// Connections in and after their handshake.
@@ -141,25 +190,70 @@ fn log_refresh(result: &Result<(), crate::tls::LoadError>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+
+    /// With as few places as there may be, all of them taken by connections from 0 on.
+    fn full() -> Handshakes {
+        let mut handshakes = Handshakes::default();
+        handshakes.set_limit(0, 1);
+        for index in 0..TLS_HANDSHAKES_MIN {
+            assert!(handshakes.enter(index, || unreachable!("nobody waits")));
+        }
+        handshakes
+    }
 
     #[test]
     fn places_are_given_in_order() {
-        let mut handshakes = Handshakes::default();
-        for index in 0..TLS_HANDSHAKES_MAX {
-            assert!(handshakes.enter(index));
-        }
+        let mut handshakes = full();
         for index in 1000..1004 {
-            assert!(!handshakes.enter(index));
+            assert!(!handshakes.enter(index, || None));
         }
         assert_eq!(handshakes.next(), None);
         handshakes.forget(1001);
-        handshakes.leave();
+        handshakes.leave(0);
         assert_eq!((handshakes.next(), handshakes.next()), (Some(1000), None));
-        handshakes.leave();
-        handshakes.leave();
+        handshakes.leave(1);
+        handshakes.leave(2);
         assert_eq!((handshakes.next(), handshakes.next()), (Some(1002), Some(1003)));
-        handshakes.leave();
+        handshakes.leave(1000);
         assert_eq!(handshakes.next(), None);
-        assert!(handshakes.is_busy() && handshakes.enter(7));
+        assert!(handshakes.is_busy() && handshakes.enter(7, || None));
+    }
+
+    #[test]
+    fn who_stops_gives_way_to_who_waits() {
+        let mut handshakes = full();
+        let start = Clock::start().now().instant;
+        let at = |millis| start + Duration::from_millis(millis);
+        let patience = TLS_HANDSHAKE_CROWDED;
+        handshakes.begin(3, at(0));
+        handshakes.begin(1, at(10));
+        handshakes.begin(2, at(20));
+        assert!(handshakes.stopped(at(20) + patience).is_empty(), "nobody waits");
+        assert_eq!(handshakes.until_due(at(5), None), None);
+        for index in 1000..1002 {
+            assert!(!handshakes.enter(index, || None));
+        }
+        assert!(handshakes.stopped(at(0)).is_empty());
+        assert_eq!(handshakes.until_due(at(0), None), Some(patience));
+        assert_eq!(handshakes.until_due(at(5), Some(Duration::ZERO)), Some(Duration::ZERO));
+        assert_eq!(handshakes.stopped(at(10) + patience), [3, 1]);
+        assert_eq!(handshakes.stopped(at(30) + patience), [3, 1], "as many as wait");
+        handshakes.leave(3);
+        assert_eq!(handshakes.next(), Some(1000));
+        assert_eq!(handshakes.stopped(at(30) + patience), [1]);
+        assert_eq!(handshakes.until_due(at(5), None), Some(patience + at(5).duration_since(start)));
+    }
+
+    #[test]
+    fn places_are_a_part_of_the_memory() {
+        let places = |limit: usize, workers| {
+            let mut handshakes = Handshakes::default();
+            handshakes.set_limit(limit, workers);
+            handshakes.places
+        };
+        assert_eq!(places(1 << 40, 1), TLS_HANDSHAKES_MAX);
+        assert_eq!(places(64 << 20, 4), 204);
+        assert_eq!(places(64 << 20, 64), TLS_HANDSHAKES_MIN);
     }
 }

@@ -13,7 +13,8 @@ use mio::{Interest, Registry, Token};
 
 use super::handshakes::{Handshakes, Records};
 use super::stream::Stream;
-use crate::clock::Secs;
+use crate::auth::Origin;
+use crate::clock::{Now, Secs};
 use crate::limits::{IO_SLICES_MAX, TLS_BYTE_COST};
 use crate::session::Output;
 use crate::tls::{Failure, Layer, Mode, Opened, RECORD_BYTES};
@@ -123,10 +124,10 @@ impl Link {
         self.has_place
     }
 
-    /// Gives its place back, if it has one.
-    pub(super) fn give_back(&mut self, shared: &mut Handshakes) {
+    /// Gives its place back, if it has one. `index` is the connection's place in the worker's slab.
+    pub(super) fn give_back(&mut self, index: usize, shared: &mut Handshakes) {
         if std::mem::take(&mut self.has_place) {
-            shared.leave();
+            shared.leave(index);
         }
     }
 
@@ -208,7 +209,7 @@ impl Link {
         &mut self,
         into: &mut [u8],
         index: usize,
-        now: Secs,
+        now: &Now,
         shared: &mut Handshakes,
     ) -> Result<Heard, ReadError> {
         if !self.begin(index, now, shared)? {
@@ -246,7 +247,7 @@ impl Link {
         let is_ended = layer.is_ended();
         // Before anything that may have failed ends this.
         if is_done {
-            self.give_back(shared);
+            self.give_back(index, shared);
         }
         sent.map_err(ReadError::Io)?;
         let taken = result.map_err(|failure| ReadError::Tls(failure, !was_open))?;
@@ -266,13 +267,13 @@ impl Link {
     fn begin(
         &mut self,
         index: usize,
-        now: Secs,
+        now: &Now,
         shared: &mut Handshakes,
     ) -> Result<bool, ReadError> {
         let mode = match self.tls {
             Tls::On(_) => return Ok(true),
             Tls::Off | Tls::Waiting(_) => return Ok(false),
-            Tls::Fresh(mode) if shared.enter(index) => {
+            Tls::Fresh(mode) if shared.enter(index, || origin(&self.stream)) => {
                 self.has_place = true;
                 mode
             }
@@ -283,9 +284,10 @@ impl Link {
             Tls::Admitted(mode) => mode,
         };
         self.tls = Tls::Admitted(mode);
+        shared.begin(index, now.instant);
         let certificates = shared.certificates.as_ref().expect("a listener with TLS has some");
-        let layer =
-            Layer::new(certificates, mode, now).map_err(|failure| ReadError::Tls(failure, true))?;
+        let layer = Layer::new(certificates, mode, now.secs)
+            .map_err(|failure| ReadError::Tls(failure, true))?;
         self.tls = Tls::On(Box::new(layer));
         Ok(true)
     }
@@ -383,6 +385,11 @@ impl Link {
         self.close(shared);
         self.stream.shutdown_write()
     }
+}
+
+/// The address of who is at the other end.
+fn origin(stream: &Stream) -> Origin {
+    stream.peer_addr().map(|address| address.ip())
 }
 
 /// Writes `output` from where it lies, until there is no more, or the kernel or others are in the way.

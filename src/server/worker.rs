@@ -183,7 +183,7 @@ pub(super) fn start(
         overdue_from: None,
         deadline: None,
     };
-    worker.pool.set_limit(shared.store.limit_bytes(), options.threads);
+    worker.set_limit();
     let thread =
         thread::Builder::new().name(format!("nuthatch-{index}")).spawn(move || worker.run())?;
     Ok(Handle::new(thread, mailbox, load))
@@ -260,6 +260,7 @@ impl Worker {
             || self.level > Level::Calm
             || self.deadline.is_some();
         let tick = ticks.then(|| self.shared.clock.until_tick(&self.now));
+        let tick = self.handshakes.until_due(self.now.instant, tick);
         self.line.until_due(&self.now, tick)
     }
 
@@ -386,7 +387,7 @@ impl Worker {
             self.conns.shrink_to_fit();
             self.seats.shrink_to(2 * self.conns.len());
         }
-        self.pool.set_limit(self.shared.store.limit_bytes(), self.threads);
+        self.set_limit();
         self.settled = SHARED_EVERY - 1;
         self.shed_from = 0;
         if self.index == 0 {
@@ -405,6 +406,7 @@ impl Worker {
 
     /// Gives places for handshakes that are free to who waits for one.
     fn admit(&mut self) {
+        self.give_up_stopped();
         while let Some(index) = self.handshakes.next() {
             self.conns[index].admit();
             self.queue(index);
@@ -560,7 +562,7 @@ impl Worker {
         if conn.link().is_waiting() {
             self.handshakes.forget(index);
         }
-        conn.release(&mut self.pool, &mut self.handshakes, &mut self.ledger);
+        conn.release(index, &mut self.pool, &mut self.handshakes, &mut self.ledger);
         log::trace!("worker {}: connection {index} closed: {end}", self.index);
         // The descriptor is free before its place is given to another client.
         drop(conn);

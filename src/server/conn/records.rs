@@ -22,7 +22,7 @@ impl Conn {
         held: &mut Buffers,
         context: &mut Context<'_>,
     ) -> Result<usize, End> {
-        let (index, now) = (context.index, context.now.secs);
+        let (index, now) = (context.index, &context.now);
         let cost = self.link.byte_cost();
         let most = context.pool.read_max();
         let read_max = (context.bytes_max(most * cost) / cost).max(SMALL_READ_BYTES);

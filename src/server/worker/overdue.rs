@@ -27,6 +27,17 @@ impl Worker {
         self.overdue_from = (last < self.conns.capacity()).then_some(last);
     }
 
+    /// Takes places for handshakes from who has stopped amid one, for those that wait. Who is about to go may be
+    /// going on with it.
+    pub(super) fn give_up_stopped(&mut self) {
+        for index in self.handshakes.stopped(self.now.instant) {
+            if !self.conns[index].queued {
+                self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
+                self.close(index, &End::Overdue(Awaited::Request));
+            }
+        }
+    }
+
     fn close_if_overdue(&mut self, index: usize) {
         let now = self.now.secs;
         let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { return };

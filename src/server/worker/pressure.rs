@@ -61,6 +61,13 @@ impl Worker {
         }
     }
 
+    /// Has what depends on the memory limit keep to it.
+    pub(super) fn set_limit(&mut self) {
+        let limit = self.shared.store.limit_bytes();
+        self.pool.set_limit(limit, self.threads);
+        self.handshakes.set_limit(limit, self.threads);
+    }
+
     /// Whether a crowd has gone that its table of connections had to grow for: what clients hold is also that.
     pub(super) fn has_empty_places(&self) -> bool {
         self.conns.capacity() > PLACES_KEPT && self.conns.len() < self.conns.capacity() / 4
