@@ -381,8 +381,7 @@ pub const LOGIN_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
 
 /// Handshakes of TLS that a worker has in flight at the most, each some 10 kB and a tenth of a millisecond of its time; a
-/// client beyond them waits until one is done. One takes its place with the first byte of the client. With
-/// [`TLS_HANDSHAKE_CROWDED`] 4,000 are given up in a second.
+/// client beyond them waits until one is done. One takes its place with the first byte of the client.
 pub const TLS_HANDSHAKES_MAX: usize = 1024;
 
 /// Those of all workers together hold no more than one part in so many of `-m`...
@@ -395,9 +394,15 @@ pub const TLS_HANDSHAKES_MIN: usize = 64;
 /// says otherwise.
 pub const TLS_HANDSHAKE_SECS: u32 = 10;
 
-/// The same while others wait for their turn: twice to the other side of an ocean and back. From when the server
-/// has begun with it, so that who waits for the server has no part in it.
-pub const TLS_HANDSHAKE_CROWDED: Duration = Duration::from_millis(250);
+/// The same while others wait for their turn, from when the server has begun with it...
+pub const TLS_HANDSHAKE_CROWDED: Duration = Duration::from_secs(2);
+
+/// ... and where hardly any is completed meanwhile: nobody is served, so those in flight have stopped.
+pub const TLS_HANDSHAKE_STUCK: Duration = Duration::from_secs(1);
+
+/// So many completed within [`TLS_HANDSHAKE_STUCK`] are a crowd that is being served: a client that connects
+/// thousands of times at once, and has work of its own with each, may need longer than that.
+pub const TLS_HANDSHAKES_FLOW: usize = 64;
 
 /// Handshakes that are given up in one turn of a worker: some 15 µs each.
 pub const TLS_HANDSHAKES_GIVEN_UP: usize = 16;

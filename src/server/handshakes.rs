@@ -8,15 +8,15 @@
 
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::{Origin, network};
 use crate::clock::{Now, Secs};
 use crate::limits::{
-    TLS_HANDSHAKE_BYTES, TLS_HANDSHAKE_CROWDED, TLS_HANDSHAKES_GIVEN_UP, TLS_HANDSHAKES_MAX,
-    TLS_HANDSHAKES_MIN, TLS_HANDSHAKES_PART,
+    TLS_HANDSHAKE_BYTES, TLS_HANDSHAKE_CROWDED, TLS_HANDSHAKE_STUCK, TLS_HANDSHAKES_FLOW,
+    TLS_HANDSHAKES_GIVEN_UP, TLS_HANDSHAKES_MAX, TLS_HANDSHAKES_MIN, TLS_HANDSHAKES_PART,
 };
 use crate::session;
 use crate::tls::{Certificates, Layer, Scratch};
@@ -40,6 +40,8 @@ pub(super) struct Handshakes {
     begun: BTreeMap<u64, (usize, Instant)>,
     numbers: HashMap<usize, u64>,
     next: u64,
+    /// When the last [`TLS_HANDSHAKES_FLOW`] were completed.
+    completed: VecDeque<Instant>,
     waiting: Waiting,
 }
 
@@ -88,6 +90,21 @@ impl Handshakes {
         self.next += 1;
     }
 
+    /// A handshake has been completed.
+    pub(super) fn complete(&mut self, now: Instant) {
+        if self.completed.len() == TLS_HANDSHAKES_FLOW {
+            self.completed.pop_front();
+        }
+        self.completed.push_back(now);
+    }
+
+    /// How long one may take while others wait.
+    fn patience(&self, now: Instant) -> Duration {
+        let has_flow = self.completed.len() == TLS_HANDSHAKES_FLOW
+            && now.saturating_duration_since(self.completed[0]) < TLS_HANDSHAKE_STUCK;
+        if has_flow { TLS_HANDSHAKE_CROWDED } else { TLS_HANDSHAKE_STUCK }
+    }
+
     /// Gives the place of the connection at `index` back.
     pub(super) fn leave(&mut self, index: usize) {
         debug_assert!(self.in_flight > 0, "a place is given back once");
@@ -125,7 +142,9 @@ impl Handshakes {
     /// Who has had a place for so long that it is to be given to one of those that wait: some of them at a time.
     pub(super) fn stopped(&self, now: Instant) -> Vec<usize> {
         let wanted = self.waiting.len().min(TLS_HANDSHAKES_GIVEN_UP);
-        let late = self.begun.values().take_while(|(_, since)| is_late(*since, now));
+        let patience = self.patience(now);
+        let is_late = |since: Instant| now.saturating_duration_since(since) >= patience;
+        let late = self.begun.values().take_while(|(_, since)| is_late(*since));
         late.take(wanted).map(|(index, _)| *index).collect()
     }
 
@@ -135,7 +154,7 @@ impl Handshakes {
             return tick;
         }
         let Some((_, since)) = self.begun.values().next() else { return tick };
-        let due = (*since + TLS_HANDSHAKE_CROWDED).saturating_duration_since(now);
+        let due = (*since + self.patience(now)).saturating_duration_since(now);
         Some(tick.map_or(due, |tick| tick.min(due)))
     }
 
@@ -144,10 +163,6 @@ impl Handshakes {
         let Some(certificates) = &self.certificates else { return false };
         now.0.saturating_sub(started.0) > certificates.options().handshake_secs
     }
-}
-
-fn is_late(since: Instant, now: Instant) -> bool {
-    now.saturating_duration_since(since) >= TLS_HANDSHAKE_CROWDED
 }
 
 /// Connections in and after their handshake.
@@ -225,7 +240,7 @@ mod tests {
         let mut handshakes = full();
         let start = Clock::start().now().instant;
         let at = |millis| start + Duration::from_millis(millis);
-        let patience = TLS_HANDSHAKE_CROWDED;
+        let patience = TLS_HANDSHAKE_STUCK;
         handshakes.begin(3, at(0));
         handshakes.begin(1, at(10));
         handshakes.begin(2, at(20));
@@ -243,6 +258,24 @@ mod tests {
         assert_eq!(handshakes.next(), Some(1000));
         assert_eq!(handshakes.stopped(at(30) + patience), [1]);
         assert_eq!(handshakes.until_due(at(5), None), Some(patience + at(5).duration_since(start)));
+    }
+
+    #[test]
+    fn a_crowd_that_is_served_has_more_time() {
+        let mut handshakes = full();
+        let start = Clock::start().now().instant;
+        handshakes.begin(1, start);
+        assert!(!handshakes.enter(1000, || None));
+        (0..TLS_HANDSHAKES_FLOW - 1).for_each(|_| handshakes.complete(start));
+        let stuck = start + TLS_HANDSHAKE_STUCK;
+        assert_eq!(handshakes.stopped(stuck), [1], "a few are no crowd");
+        (0..TLS_HANDSHAKES_FLOW).for_each(|_| handshakes.complete(stuck));
+        assert!(handshakes.stopped(stuck).is_empty());
+        assert_eq!(
+            handshakes.until_due(stuck, None),
+            Some(TLS_HANDSHAKE_CROWDED - TLS_HANDSHAKE_STUCK)
+        );
+        assert_eq!(handshakes.stopped(stuck + TLS_HANDSHAKE_STUCK), [1], "none for a second");
     }
 
     #[test]

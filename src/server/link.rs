@@ -246,7 +246,8 @@ impl Link {
         };
         let is_ended = layer.is_ended();
         // Before anything that may have failed ends this.
-        if is_done {
+        if is_done && self.has_place {
+            shared.complete(now.instant);
             self.give_back(index, shared);
         }
         sent.map_err(ReadError::Io)?;

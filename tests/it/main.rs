@@ -48,6 +48,8 @@ mod faults;
 
 mod floods;
 
+mod handshakes;
+
 mod control;
 
 mod dump;
