@@ -3,7 +3,7 @@
 //! ```text
 //! args → run → closed | open → client → codec → dataset
 //!                                     → tally → latency        report, server_cpu, server_memory, clock
-//!                                     → link → layer, encryption, socket
+//!                                     → link → layer, encryption, anyone, socket
 //! ```
 //!
 //! Every value that comes back is checked (see [`dataset`]). Exit code 0: all values were right;
@@ -43,6 +43,8 @@ mod link;
 mod layer;
 
 mod encryption;
+
+mod anyone;
 
 mod socket;
 

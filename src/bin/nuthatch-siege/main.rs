@@ -4,7 +4,7 @@
 //! ```text
 //! args → probe → daemon, victim → report
 //!        soak  → daemon, victims
-//!                 patterns → crowd → socket, encryption → tally
+//!                 patterns → crowd → socket, encryption → anyone, tally
 //!                                             cores, resident, random, latency, running, clock
 //! ```
 //!
@@ -42,6 +42,9 @@ mod crowd;
 mod socket;
 
 mod encryption;
+
+#[path = "../nuthatch-load/anyone.rs"]
+mod anyone;
 
 #[path = "../nuthatch-load/random.rs"]
 #[cfg_attr(
