@@ -79,3 +79,28 @@ impl Source {
         self.path.display()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::tests::TempFile;
+    use crate::clock::Clock;
+
+    /// Looks in between change nothing.
+    #[test]
+    fn a_file_settles_from_the_look_that_has_seen_it_change() {
+        let file = TempFile::with("foo:bar");
+        let mut source = Source::new(file.0.clone());
+        source.read().unwrap();
+        let start = Clock::start().now().instant;
+        assert_eq!(source.look(start), Change::None);
+        file.write("foo:bazz");
+        let settled_at = start + SETTLE;
+        for now in [start, start + SETTLE / 2, settled_at - Duration::from_nanos(1)] {
+            assert_eq!(source.look(now), Change::Settling(settled_at));
+        }
+        assert_eq!(source.look(settled_at), Change::Settled);
+        source.read().unwrap();
+        assert_eq!(source.look(settled_at), Change::None);
+    }
+}

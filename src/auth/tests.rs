@@ -19,11 +19,13 @@ use super::*;
 use crate::clock::Clock;
 use crate::limits::{SCRAM_ITERATIONS, SCRAM_MADE_MAX};
 
+mod guesses;
+
 /// A file of users that goes away with the test.
-struct TempFile(PathBuf);
+pub(super) struct TempFile(pub(super) PathBuf);
 
 impl TempFile {
-    fn with(text: &str) -> TempFile {
+    pub(super) fn with(text: &str) -> TempFile {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("nuthatch-users-{}-{number}", std::process::id());
@@ -32,7 +34,7 @@ impl TempFile {
         file
     }
 
-    fn write(&self, text: &str) {
+    pub(super) fn write(&self, text: &str) {
         fs::write(&self.0, text).unwrap();
     }
 }
@@ -64,7 +66,12 @@ fn now() -> Instant {
 }
 
 fn argon2(password: &str) -> String {
-    let params = Params::new(64, 1, 1, None).unwrap();
+    argon2_of(64, password)
+}
+
+/// A hash that takes so many KiB to check.
+pub(super) fn argon2_of(kib: u32, password: &str) -> String {
+    let params = Params::new(kib, 1, 1, None).unwrap();
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let hash: PasswordHash =
         argon2.hash_password_with_salt(password.as_bytes(), b"salt of sixteen!").unwrap();
@@ -522,48 +529,6 @@ fn keys_are_made_for_a_few_users_only() {
     let mut gate = Gate::open(options(&file.0)).unwrap();
     assert_eq!(gate_mechanisms(&mut gate), "PLAIN ");
     assert_eq!(judge(&mut gate, token("user200 word")).as_deref(), Some("user200"));
-}
-
-#[test]
-fn who_guesses_waits_and_is_turned_away() {
-    let file = TempFile::with("foo:bar");
-    let mut gate =
-        Gate::open(Options { delay: Duration::from_secs(1), ..options(&file.0) }).unwrap();
-    let start = now();
-    let mut ask = |text| {
-        let judgement = gate.judge(Attempt { ask: token(text), from: None }, start);
-        let is_granted = matches!(judgement.verdict, Verdict::Granted(..));
-        (is_granted, judgement.at - start)
-    };
-    for _ in 0..10 {
-        assert_eq!(ask("foo x"), (false, Duration::ZERO));
-    }
-    assert_eq!(ask("foo x"), (false, Duration::from_secs(1)));
-    assert_eq!(ask("foo bar"), (true, Duration::ZERO), "who knows it does not wait");
-    for _ in 0..60 {
-        ask("foo x");
-    }
-    assert_eq!(ask("foo x"), (false, Duration::from_secs(10)), "not looked at");
-    assert_eq!(ask("foo bar"), (true, Duration::ZERO), "known to be good from there");
-}
-
-/// However a password is told: what has let in is looked at when other guesses from there are not.
-#[test]
-fn what_has_let_in_is_known_by_name_and_password() {
-    let file = TempFile::with("foo:bar");
-    let mut gate =
-        Gate::open(Options { delay: Duration::from_secs(1), ..options(&file.0) }).unwrap();
-    let start = now();
-    let mut judge = |ask| gate.judge(Attempt { ask, from: None }, start);
-    let Verdict::Challenge(exchange, _) = judge(plain("")).verdict else { panic!("no challenge") };
-    let step = Ask::Step(exchange, b"\0foo\0bar".to_vec().into());
-    assert!(matches!(judge(step).verdict, Verdict::Granted(..)));
-    for word in 0..=70 {
-        assert!(judge(plain(&format!("\0foo\0{word}"))).was_looked_at);
-    }
-    let mut is_looked_at = |ask| judge(ask).was_looked_at;
-    assert!(!is_looked_at(plain("\0foo\0x")) && !is_looked_at(token("foo bar")));
-    assert!(is_looked_at(plain("\0foo\0bar")) && is_looked_at(plain("foo\0foo\0bar")));
 }
 
 #[test]

@@ -223,3 +223,39 @@ fn make_keys(salt: &[u8], password: &[u8]) -> Arc<[Keys; Hash::ALL.len()]> {
     let password = prepare(password);
     Arc::new(Hash::ALL.map(|hash| Keys::derive(hash, &password, salt, SCRAM_ITERATIONS)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::line::{self, Format};
+    use crate::auth::tests::argon2_of;
+
+    /// Whatever the name and the password are. Which hashes there were is told by the memory of the largest.
+    #[test]
+    fn a_refusal_takes_one_hash_and_a_grant_its_own() {
+        const LARGE_KIB: u32 = 128;
+        const SMALL_KIB: u32 = 64;
+        let (large, small) = (argon2_of(LARGE_KIB, "bar"), argon2_of(SMALL_KIB, "bar"));
+        let text = format!("foo:bar\nlarge:{large}\nsmall:{small}\n");
+        let (ring, mut users) = (Ring::new(), Users::new("here"));
+        line::each(text.as_bytes(), Format::Users, &ring, |_, line| {
+            users.add(line, false, &ring, &Users::default());
+        })
+        .expect("well formed");
+        for (name, password, kib) in [
+            ("foo", "bar", 0),
+            ("foo", "bab", LARGE_KIB),
+            ("nobody", "bar", LARGE_KIB),
+            ("large", "bab", LARGE_KIB),
+            ("small", "bab", SMALL_KIB),
+            ("small", "bar", SMALL_KIB),
+        ] {
+            let mut workspace = Workspace::default();
+            let offer = ring.offer(password.as_bytes());
+            let found =
+                users.check(name.as_bytes(), &offer, &mut Remembered::new(), &mut workspace);
+            assert_eq!(found.is_some(), password == "bar" && name != "nobody", "{name}");
+            assert_eq!(workspace.held_bytes(), kib as usize * 1024, "{name} {password}");
+        }
+    }
+}
