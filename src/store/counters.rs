@@ -284,3 +284,157 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Meta, Options, Terms, model::options};
+
+    const NOW: Secs = Secs(100);
+
+    /// All different, above `from`.
+    fn counted(from: u64) -> ClassCounters {
+        let mut last = from;
+        let mut next = || {
+            last += 1;
+            last
+        };
+        ClassCounters {
+            items: next(),
+            requested: next(),
+            chunks_since_page: next() as u32,
+            get_hits: next(),
+            cmd_set: next(),
+            delete_hits: next(),
+            incr_hits: next(),
+            decr_hits: next(),
+            cas_hits: next(),
+            cas_badval: next(),
+            touch_hits: next(),
+            evicted: next(),
+            evicted_nonzero: next(),
+            evicted_time: next(),
+            evicted_unfetched: next(),
+            evicted_active: next(),
+            expired_unfetched: next(),
+            outofmemory: next(),
+            reclaimed: next(),
+            crawler_reclaimed: next(),
+            crawler_items_checked: next(),
+            direct_reclaims: next(),
+            promotions: next(),
+            second_chances: next(),
+        }
+    }
+
+    /// What is held, then what happens, but the time, of which the largest is told.
+    #[rustfmt::skip]
+    fn listed(of: &ClassCounters) -> [u64; 22] {
+        [
+            of.items, of.requested, of.get_hits, of.cmd_set, of.delete_hits, of.incr_hits, of.decr_hits,
+            of.cas_hits, of.cas_badval, of.touch_hits, of.evicted, of.evicted_nonzero, of.evicted_unfetched,
+            of.evicted_active, of.expired_unfetched, of.outofmemory, of.reclaimed, of.crawler_reclaimed,
+            of.crawler_items_checked, of.direct_reclaims, of.promotions, of.second_chances,
+        ]
+    }
+
+    #[rustfmt::skip]
+    fn shown(of: &Class) -> [u64; 22] {
+        [
+            of.number, of.mem_requested, of.get_hits, of.cmd_set, of.delete_hits, of.incr_hits, of.decr_hits,
+            of.cas_hits, of.cas_badval, of.touch_hits, of.evicted, of.evicted_nonzero, of.evicted_unfetched,
+            of.evicted_active, of.expired_unfetched, of.outofmemory, of.reclaimed, of.crawler_reclaimed,
+            of.crawler_items_checked, of.direct_reclaims, of.promotions, of.second_chances,
+        ]
+    }
+
+    #[test]
+    fn a_class_is_the_sum_of_the_shards() {
+        let (first, second) = (counted(1000), counted(200));
+        let mut class = Class::default();
+        class += &first;
+        assert_eq!(shown(&class), listed(&first));
+        class += &second;
+        let sums: Vec<u64> =
+            listed(&first).iter().zip(listed(&second)).map(|(a, b)| a + b).collect();
+        assert_eq!(shown(&class)[..], sums);
+        assert_eq!(class.evicted_time, first.evicted_time);
+    }
+
+    #[test]
+    fn a_reset_leaves_what_is_held() {
+        let (before, mut counters) = (counted(1000), counted(1000));
+        counters.reset();
+        let mut left = [0; 22];
+        left[..2].copy_from_slice(&[before.items, before.requested]);
+        assert_eq!(listed(&counters), left);
+        assert_eq!(
+            (counters.chunks_since_page, counters.evicted_time),
+            (before.chunks_since_page, 0)
+        );
+    }
+
+    #[test]
+    fn totals_are_the_sums_of_classes_and_shards() {
+        let store = Store::new(&Options { threads: 4, ..options(64 << 20, 1 << 20, true) })
+            .expect("memory");
+        let shards = store.shards.len() as u64;
+        assert!(shards > 1);
+        let set = |number: u32| {
+            let key = number.to_string();
+            let key = store.key(key.as_bytes());
+            store.store(&Terms::default(), &key, Meta::default(), b"value", NOW).expect("room");
+        };
+        (0..10_000).for_each(set);
+        let classes = store.classes(NOW);
+        let [class] = &classes[..] else { panic!("{classes:?}") };
+        assert_eq!((class.number, class.used_chunks), (10_000, 10_000));
+        let totals = store.totals();
+        assert_eq!((totals.curr_items, totals.bytes), (10_000, class.mem_requested));
+        let page_bytes = store.arena.page_bytes() as u64;
+        assert_eq!(totals.total_malloced, class.total_pages * page_bytes);
+        let taken = totals.total_malloced + totals.hash_bytes;
+        assert_eq!(taken, store.arena.taken_pages() as u64 * page_bytes);
+
+        let counters = ShardCounters {
+            bytes: 101,
+            total_items: 102,
+            pages_moved: 103,
+            rescues: 104,
+            chunk_rescues: 105,
+            drains_stopped: 106,
+        };
+        for shard in &store.shards {
+            let mut shard = shard.lock();
+            shard.counters = counters.clone();
+            shard.classes[1] = counted(1000);
+            shard.classes[2] = counted(2000);
+        }
+        let totals = store.totals();
+        assert_eq!(
+            [totals.bytes, totals.total_items, totals.slabs_moved, totals.rescues],
+            [101, 102, 103, 104].map(|count| count * shards)
+        );
+        assert_eq!(
+            [totals.chunk_rescues, totals.drains_stopped, totals.draining],
+            [105 * shards, 106 * shards, 0]
+        );
+        let sum = |of: fn(&Class) -> u64| store.classes(NOW).iter().map(of).sum::<u64>();
+        #[rustfmt::skip]
+        let pairs = [
+            (totals.curr_items, sum(|class| class.number)),
+            (totals.evictions, sum(|class| class.evicted)),
+            (totals.evicted_unfetched, sum(|class| class.evicted_unfetched)),
+            (totals.evicted_active, sum(|class| class.evicted_active)),
+            (totals.direct_reclaims, sum(|class| class.direct_reclaims)),
+            (totals.promotions, sum(|class| class.promotions)),
+            (totals.second_chances, sum(|class| class.second_chances)),
+            (totals.expired_unfetched, sum(|class| class.expired_unfetched)),
+            (totals.reclaimed, sum(|class| class.reclaimed)),
+            (totals.crawler_reclaimed, sum(|class| class.crawler_reclaimed)),
+            (totals.crawler_items_checked, sum(|class| class.crawler_items_checked)),
+        ];
+        pairs.iter().for_each(|(total, sum)| assert_eq!(total, sum, "{totals:?}"));
+        assert_eq!(totals.curr_items, 3002 * shards);
+    }
+}

@@ -56,9 +56,9 @@ pub(super) fn held_items(store: &Store) -> usize {
 impl Shard {
     fn validate(&self) {
         let mut linked = HashSet::new();
-        let (mut requested, mut pages) = (0, self.index.pages());
+        let mut pages = self.index.pages();
         let (mut links, mut links_of_items) = (0, 0);
-        let mut items = vec![0; self.classes.len()];
+        let mut items = vec![(0, 0); self.classes.len()];
         for class in self.slab.sizes().all() {
             self.validate_queues(class);
             let mut free = 0;
@@ -82,8 +82,8 @@ impl Shard {
                                 linked.insert(chunk);
                             }
                             if seen.has(Mark::LINKED) && seen.access() >= self.live_from {
-                                requested += seen.requested_bytes() as u64;
-                                items[usize::from(self.slab.class_of(chunk).0)] += 1;
+                                let of = &mut items[usize::from(self.slab.class_of(chunk).0)];
+                                *of = (of.0 + 1, of.1 + seen.requested_bytes() as u64);
                             }
                         }
                     }
@@ -94,9 +94,9 @@ impl Shard {
         }
         assert_eq!(links, links_of_items, "every link is in its owner's chain");
         assert_eq!(pages, self.pages_held);
-        assert_eq!(requested, self.counters.bytes);
+        assert_eq!(items.iter().map(|(_, bytes)| bytes).sum::<u64>(), self.counters.bytes);
         for (class, counters) in self.classes.iter().enumerate() {
-            assert_eq!(items[class], counters.items);
+            assert_eq!(items[class], (counters.items, counters.requested));
         }
         self.validate_index(&linked);
     }
