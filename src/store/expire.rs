@@ -429,4 +429,16 @@ mod tests {
         assert_eq!(items(&store, 101), 0);
         assert_eq!(held_items(&store), 0);
     }
+
+    #[test]
+    fn a_page_that_takes_a_place_behind_the_sweep_is_looked_at() {
+        let sweep = Cursor { class: 3, page: 5, region: 2, ..Cursor::default() };
+        for (class, number, page, region) in
+            [(3, 6, 5, 2), (3, 5, 5, 0), (3, 1, 1, 0), (2, 1, 5, 2), (4, 1, 5, 2)]
+        {
+            let mut sweep = sweep;
+            sweep.page_removed(ClassId(class), number);
+            assert_eq!((sweep.class, sweep.page, sweep.region), (3, page, region));
+        }
+    }
 }

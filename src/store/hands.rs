@@ -349,6 +349,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::store::model::options;
     use crate::store::validate::validate;
     use crate::store::{Meta, Miss, Options, Refusal, Store, Terms, Value};
 
@@ -478,5 +479,62 @@ mod tests {
         // At first, and when all are promoted at once, before any has had a hit in the main queue.
         assert!(lost <= 2, "{lost} times");
         validate(&store);
+    }
+
+    /// A value that is stored again in its place goes to the queue that its TTL wants, and is not taken for
+    /// proven by that, nor for unproven.
+    #[test]
+    fn an_overwritten_item_changes_its_queue() {
+        let store = store_of(2 * MIB, MIB / 2);
+        let key = store.key(b"a");
+        let queue = || store.get(&key, NOW, |hit| hit.shard.queue_of(hit.item)).expect("there");
+        let queue_after = |ttl| {
+            set(&store, "a", 50, ttl).expect("room");
+            queue()
+        };
+        assert_eq!(queue_after(None), Queue::Small);
+        assert_eq!(queue_after(Some(60)), Queue::Temporary);
+        assert_eq!(queue_after(Some(60)), Queue::Temporary);
+        assert_eq!(queue_after(Some(61)), Queue::Small);
+        let to_main = |hit: &mut crate::store::Hit<'_>| {
+            hit.shard.change_queue(hit.item, Queue::Main);
+            assert_eq!(hit.shard.queue_of(hit.item), Queue::Main);
+        };
+        store.get(&key, NOW, to_main).expect("it is there");
+        assert_eq!(queue_after(None), Queue::Main);
+        assert_eq!(queue_after(Some(60)), Queue::Temporary);
+        assert_eq!(queue_after(None), Queue::Small);
+        validate(&store);
+    }
+
+    /// Without evictions the hand looks for what is gone, chunk by chunk.
+    #[test]
+    fn without_evictions_what_has_expired_makes_room() {
+        let options = Options { evictions: false, ..options(2 * MIB, MIB / 2, false) };
+        let store = Store::new(&Options { crawler: false, ..options }).expect("memory");
+        let mut count = 0;
+        while set(&store, &format!("{count:06}"), 50, (count % 1000 == 999).then_some(10)).is_ok() {
+            count += 1;
+        }
+        assert!(count > 10_000);
+        let later = Secs(NOW.0 + 20);
+        let put = |number: usize| {
+            let key = format!("new{number:03}");
+            let key = store.key(key.as_bytes());
+            store.store(&Terms::default(), &key, Meta::default(), &[b'x'; 50], later).is_ok()
+        };
+        let (mut tries, mut stored) = (0, 0);
+        while stored < count / 1000 {
+            tries += 1;
+            assert!(tries < count, "{stored} of {} stored", count / 1000);
+            stored += usize::from(put(stored));
+        }
+        // It passes some at a time, and has found all of them in one round.
+        assert!(tries > 10 && tries <= 2 * count / PASSED_MAX + stored, "{tries} tries");
+        let totals = store.totals();
+        assert_eq!((totals.evictions, totals.reclaimed), (0, stored as u64));
+        for number in (0..count).filter(|number| number % 1000 < 999) {
+            assert!(hit(&store, &format!("{number:06}")).is_ok());
+        }
     }
 }

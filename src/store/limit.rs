@@ -185,6 +185,10 @@ mod tests {
         }
         assert!(slices > 100, "{slices} slices");
         assert!(!store.is_above_limit());
+        for shard in &store.shards {
+            let shard = shard.lock();
+            assert_eq!(shard.pages_held, shard.pages_max, "and no page more");
+        }
         let less = store.totals();
         assert_eq!(less.limit_maxbytes, full.limit_maxbytes, "what is shown stays");
         let held = less.total_malloced + less.hash_bytes;
@@ -226,5 +230,16 @@ mod tests {
         while store.make_way(Secs(100)) {}
         assert_eq!(store.items_limit_bytes(), 0);
         assert!(held(&store) <= 2 << 20, "the least that the shards need");
+    }
+
+    #[test]
+    fn ghosts_are_counted_as_they_are() {
+        let store = filled();
+        for limit in [16 << 20, 12 << 20, 8 << 20] {
+            assert!(store.set_memory_limit(limit));
+            let bytes: usize = store.shards.iter().map(|shard| shard.lock().ghosts.bytes()).sum();
+            assert_eq!(store.ghost_bytes(), bytes);
+            assert!((limit / 200..=limit / 100).contains(&bytes), "{bytes} of {limit}");
+        }
     }
 }

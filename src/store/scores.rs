@@ -196,4 +196,36 @@ mod tests {
         age(&scores, &mut ageing);
         assert!(scores.small_share() > SHARE_MIN);
     }
+
+    /// By what part of a step, and by how many lookups and evictions of all shards.
+    #[test]
+    fn the_small_share_moves_by_the_difference_of_the_hits() {
+        let (scores, mut ageing) = (Scores::new(2), Ageing::new(4));
+        scores.small_share.store((0.3 * SHARE_PARTS) as u32, Relaxed);
+        (0..24).for_each(|_| scores.note_hit(A, Queue::Small, 1.0));
+        scores.note_hit(A, Queue::Main, 1.0);
+        ageing.note_main_eviction(SHARE_PAGES_MIN / 4.0);
+        (1..DECAY_PERIOD / 4).for_each(|_| ageing.note_lookup(&scores));
+        assert_eq!(scores.small_share(), 0.3);
+        ageing.note_lookup(&scores);
+        let want = 0.3 + SHARE_STEP * (24.0 - SMALL_BIAS) / (24.0 + SMALL_BIAS);
+        assert!((scores.small_share() - want).abs() < 1e-5, "{}", scores.small_share());
+        assert_eq!(ageing.main_pages, 0.0);
+    }
+
+    #[test]
+    fn few_hits_decide_nothing() {
+        for (small, main, moves) in [(5.0, 4.0, false), (5.0, 5.0, true)] {
+            let (scores, mut ageing) = (Scores::new(2), Ageing::new(1));
+            scores.small_share.store((0.3 * SHARE_PARTS) as u32, Relaxed);
+            scores.note_hit(A, Queue::Small, small);
+            scores.note_hit(A, Queue::Main, main);
+            ageing.note_main_eviction(SHARE_PAGES_MIN);
+            age(&scores, &mut ageing);
+            assert_eq!(scores.small_share() < 0.3, moves);
+            let kept = if moves { DECAY } else { 1.0 };
+            let hits = scores.small_hits.load(Relaxed) as f32 / PARTS;
+            assert!((hits - small * kept).abs() < 0.01, "{hits}");
+        }
+    }
 }

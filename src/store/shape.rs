@@ -78,6 +78,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::model::options;
 
     #[test]
     fn small_limits_have_an_allowance() {
@@ -88,5 +89,37 @@ mod tests {
         }
         let steps: Vec<usize> = (2..40).map(|mib| with_allowance(mib << 20)).collect();
         assert!(steps.is_sorted());
+    }
+
+    /// Pages, shards and what the tables of ghosts cost, as the limit, threads and the largest item ask.
+    #[test]
+    fn shapes_follow_from_the_options() {
+        const MIB: usize = 1 << 20;
+        const KIB: usize = 1 << 10;
+        for (memory, item, threads, shape) in [
+            (8 * MIB, MIB, 4, (16 * KIB, 1)),
+            (32 * MIB - 1, MIB, 1, (16 * KIB, 1)),
+            (32 * MIB, MIB, 1, (32 * KIB, 1)),
+            (64 * MIB, MIB, 1, (32 * KIB, 2)),
+            (64 * MIB, MIB, 4, (32 * KIB, 4)),
+            (64 * MIB, 4 * MIB, 4, (32 * KIB, 4)),
+            (64 * MIB, 8 * MIB, 4, (32 * KIB, 2)),
+            (64 * MIB, 64 * MIB, 4, (32 * KIB, 1)),
+            (512 * MIB, MIB, 1, (32 * KIB, 16)),
+            (512 * MIB, MIB, 0, (32 * KIB, 16)),
+            (1024 * MIB - 1, MIB, 4, (32 * KIB, 16)),
+            (1024 * MIB, MIB, 4, (64 * KIB, 16)),
+            (65_536 * MIB, MIB, 4, (64 * KIB, 64)),
+            (65_536 * MIB, MIB, 64, (64 * KIB, 256)),
+        ] {
+            let options = Options { threads, ..options(memory, item, true) };
+            let made = Shape::of(&options);
+            assert_eq!((made.page_bytes, made.shards), shape, "{memory} {item} {threads}");
+            let ghosts = made.shards * made.ghost_sets * SET_BYTES;
+            assert!(ghosts <= memory / 128 && ghosts > memory / 128 - made.shards * SET_BYTES);
+            let left = with_allowance(memory) - ghosts - kept_bytes(&options);
+            assert_eq!(made.arena_bytes, left);
+        }
+        assert_eq!(ghost_sets(1, 1), 1);
     }
 }

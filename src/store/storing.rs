@@ -289,3 +289,84 @@ impl Shard {
         counters.requested = counters.requested - before + requested;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::model::options;
+    use crate::store::{Options, Store};
+
+    const NOW: Secs = Secs(100);
+    const SIZE_MAX: usize = 10_000;
+
+    fn store(cas: bool) -> Arc<Store> {
+        Store::new(&Options { cas, ..options(8 << 20, SIZE_MAX, true) }).expect("memory")
+    }
+
+    fn put(
+        store: &Store,
+        terms: &Terms,
+        key: &str,
+        flags: u32,
+        len: usize,
+    ) -> Result<Outcome, Refusal> {
+        let meta = Meta { flags, ..Meta::default() };
+        store.store(terms, &store.key(key.as_bytes()), meta, &vec![b'x'; len], NOW)
+    }
+
+    /// What memcached charges: a header of 48 bytes, 8 for the unique, 4 for flags that are not 0, key and
+    /// value with their ends.
+    #[test]
+    fn the_largest_item_is_as_large_as_memcacheds() {
+        for cas in [true, false] {
+            for flags in [0, 1] {
+                let store = store(cas);
+                let left = SIZE_MAX - 51 - usize::from(cas) * 8 - usize::from(flags > 0) * 4;
+                for key in ["k", "a longer key"] {
+                    let len = left - key.len();
+                    let put = |mode, len| {
+                        put(&store, &Terms { mode, ..Terms::default() }, key, flags, len)
+                    };
+                    assert_eq!(put(Mode::Set, len + 1), Err(Refusal::TooLarge));
+                    assert!(matches!(put(Mode::Set, len), Ok(Outcome::Stored { .. })));
+                    assert_eq!(put(Mode::Append, 1), Ok(Outcome::NotStored));
+                    put(Mode::Set, len - 2).expect("room");
+                    assert_eq!(put(Mode::Prepend, 3), Ok(Outcome::NotStored));
+                    assert!(matches!(put(Mode::Prepend, 2), Ok(Outcome::Stored { .. })));
+                    let held = store.get(&store.key(key.as_bytes()), NOW, |hit| hit.value_len());
+                    assert_eq!(held, Ok(len));
+                }
+            }
+        }
+    }
+
+    /// Without uniques it does not compare.
+    #[test]
+    fn an_append_may_compare() {
+        for cas in [true, false] {
+            let store = store(cas);
+            put(&store, &Terms::default(), "k", 0, 1).expect("room");
+            let unique = store.get(&store.key(b"k"), NOW, |hit| hit.cas()).expect("it is there");
+            assert_eq!(unique > 0, cas);
+            let append = |compare| {
+                let terms = Terms { mode: Mode::Append, compare, ..Terms::default() };
+                matches!(put(&store, &terms, "k", 0, 1), Ok(Outcome::Stored { .. }))
+            };
+            assert_eq!(append(Some(unique + 1)), !cas);
+            assert!(append(Some(unique)) && append(Some(0)) && append(None));
+        }
+    }
+
+    #[test]
+    fn a_refused_value_takes_the_old_one_with_it() {
+        let store = store(true);
+        put(&store, &Terms::default(), "k", 0, 1).expect("room");
+        let key = store.key(b"k");
+        store.forget(&key, NOW);
+        assert!(store.get(&key, NOW, |_| ()).is_err());
+        let classes = store.classes(NOW);
+        assert_eq!((classes[0].number, classes[0].delete_hits), (0, 0));
+    }
+}

@@ -364,4 +364,46 @@ mod tests {
         assert_eq!(store.pinned_bytes(), 0);
         assert!(store.has_room(Room::Pin { bytes: 10 * LIMIT }), "one alone may always");
     }
+
+    /// The bounds of each question, to the byte.
+    #[test]
+    fn what_is_on_its_way_is_weighed() {
+        let store = store();
+        let limit = store.items_limit_bytes();
+        let part = limit / TRANSIT_PARTS;
+        let asked = |uploading: usize, pinned: usize| {
+            store.charge_upload(uploading);
+            store.note_pinned(pinned);
+            let answers = (
+                store.is_filling_up(),
+                store.waiting(),
+                store.is_crowded(),
+                store.may_begin_upload(),
+                store.lendable_bytes(),
+            );
+            store.discharge_upload(uploading);
+            store.note_unpinned(pinned);
+            answers
+        };
+        assert_eq!(asked(part, 0), (false, 0, false, true, lendable(&store, part)));
+        assert_eq!(asked(part + 1, 0), (true, 0, false, true, lendable(&store, part + 1)));
+        assert_eq!(asked(part, 1), (false, 0, false, true, lendable(&store, part + 1)));
+        let most = part * UPLOADS_PARTS;
+        assert!(!asked(most, 0).2 && asked(most + 1, 0).2);
+        let begun = part * UPLOADS_BEGUN_PARTS;
+        assert_eq!((asked(begun, 0).3, asked(begun + 1, 0).3), (true, false));
+        store.note_waiting(2, 0);
+        assert_eq!(asked(0, 0), (false, 2, true, true, store.limit_bytes()));
+        store.note_waiting(0, 2);
+        assert!(!asked(0, 0).2);
+        store.charge_upload(begun + 1);
+        let key = store.key(b"key");
+        let refused = store.reserve(&Terms::default(), &key, Meta::default(), 10, NOW);
+        assert_eq!(refused.map(drop), Err(crate::store::Refusal::NoMemory));
+        store.discharge_upload(begun + 1);
+    }
+
+    fn lendable(store: &Store, in_transit: usize) -> usize {
+        store.limit_bytes() - in_transit / TRANSIT_LENDS_PARTS * TRANSIT_PARTS
+    }
 }

@@ -246,3 +246,67 @@ impl Drop for Upload {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::model::options;
+    use crate::store::{Options, Terms};
+
+    const NOW: Secs = Secs(100);
+    const VALUE_BYTES: usize = 1_000_000;
+    /// What the last link that is taken may have more than was wanted.
+    const LINK_BYTES: usize = 32 * 1024;
+
+    fn begin() -> Upload {
+        let store = Store::new(&Options { threads: 1, ..options(64 << 20, 2 << 20, true) })
+            .expect("memory");
+        let key = store.key(b"key");
+        store.reserve(&Terms::default(), &key, Meta::default(), VALUE_BYTES, NOW).expect("room")
+    }
+
+    /// Room is made for as much as has come, so that there is never twice as much, and seldom.
+    #[test]
+    fn room_grows_with_what_has_come() {
+        let (mut upload, mut steps, mut before) = (begin(), 0, 0);
+        for part in vec![b'x'; VALUE_BYTES].chunks(1000) {
+            assert_eq!(upload.fill(part, NOW), Ok(part.len()));
+            let (come, held) = (VALUE_BYTES - upload.remaining(), upload.held_bytes());
+            assert!(held <= 2 * come.max(UPLOAD_AHEAD_MIN_BYTES) + LINK_BYTES, "{held} for {come}");
+            steps += usize::from(held > before);
+            before = held;
+        }
+        assert_eq!((upload.remaining(), upload.held_bytes()), (0, VALUE_BYTES));
+        assert!(steps < 20, "{steps} steps");
+        assert_eq!(upload.store.uploading_bytes(), VALUE_BYTES);
+    }
+
+    /// From who has sent a large value a large one is expected: half of that at least has a place.
+    #[test]
+    fn room_is_made_for_what_is_expected() {
+        const EXPECTED: usize = 400_000;
+        let mut upload = begin();
+        upload.expect(EXPECTED);
+        let mut fill = |count| {
+            upload.fill(&vec![b'x'; count], NOW).expect("room");
+            upload.held_bytes()
+        };
+        let held = fill(1);
+        assert!((EXPECTED..EXPECTED + 2 * LINK_BYTES).contains(&held), "{held}");
+        assert_eq!(fill(EXPECTED / 4), held, "enough is left");
+        let more = fill(EXPECTED / 2);
+        assert!(more > held + EXPECTED / 2 && more < held + EXPECTED + LINK_BYTES, "{more}");
+    }
+
+    #[test]
+    fn what_is_expected_has_bounds() {
+        let mut upload = begin();
+        for (expected, ahead) in
+            [(0, UPLOAD_AHEAD_MIN_BYTES), (100_000, 100_000), (usize::MAX, UPLOAD_AHEAD_MAX_BYTES)]
+        {
+            upload.expect(expected);
+            assert_eq!(upload.ahead, ahead);
+        }
+        assert_eq!(upload.value_len(), VALUE_BYTES);
+    }
+}
