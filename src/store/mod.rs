@@ -54,6 +54,9 @@ mod walk;
 pub(crate) mod model;
 pub(crate) mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 

@@ -420,4 +420,28 @@ mod tests {
         assert_eq!(left.len(), 2 * slab.per_page(class));
         assert!(left.iter().all(|&chunk| slab.page_of(chunk) != PageId(2)));
     }
+
+    /// Of its regions, 0 standing for never.
+    #[test]
+    fn a_page_has_the_lowest_floor() {
+        let (mut slab, arena) = slab();
+        let class = slab.sizes().class_for(1000).unwrap();
+        let page = arena.take().unwrap();
+        slab.add_page(class, page);
+        let regions = slab.regions_per_page();
+        let chunks: Vec<Ref> = (0..regions)
+            .map(|region| slab.chunk_at(class, page, slab.chunks_of(class, region).start))
+            .collect();
+        slab.note_expiry(chunks[1], 300);
+        slab.note_expiry(chunks[2], 200);
+        slab.note_expiry(chunks[2], 250);
+        let floors = |slab: &Slab| [0, 1, 2].map(|region| slab.region_floor(page, region));
+        assert_eq!((floors(&slab), slab.expiry_floor(page)), ([0, 300, 200], 200));
+        slab.set_region_floor(page, 2, 400);
+        slab.raise_expiry_floor(page);
+        assert_eq!((floors(&slab), slab.expiry_floor(page)), ([0, 300, 400], 300));
+        (1..3).for_each(|region| slab.set_region_floor(page, region, 0));
+        slab.raise_expiry_floor(page);
+        assert_eq!(slab.expiry_floor(page), 0);
+    }
 }
