@@ -361,4 +361,18 @@ mod tests {
         assert_eq!(places.offset(chunk), offset);
         assert_eq!(places.page_of(offset), PageId(3));
     }
+
+    /// So many that twice the limit can be named, and no larger.
+    #[test]
+    fn granules_follow_from_the_limit() {
+        const GIB: usize = 1 << 30;
+        for (limit, granule) in [(8 * GIB, 4), (8 * GIB + 1, 8), (16 * GIB, 8), (16 * GIB + 1, 16)]
+        {
+            let arena = Arena::reserving(limit, 65_536, 0).unwrap();
+            assert_eq!(arena.granule(), granule, "{limit}");
+            assert!(!arena.set_limit(2 * limit));
+        }
+        let arena = Arena::new(1 << 20, 16_384).unwrap();
+        assert!(arena.set_limit(GIB) && !arena.set_limit(17 * GIB));
+    }
 }

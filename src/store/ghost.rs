@@ -278,4 +278,16 @@ mod tests {
         let found: Vec<bool> = (0..=WAYS as u64).map(|n| ghosts.find(hash(n)).is_some()).collect();
         assert!(!found[0] && found[1..].iter().all(|&is| is));
     }
+
+    #[test]
+    fn keys_are_spread_over_all_sets() {
+        const COUNT: u64 = 300;
+        let spread = |n: u64| n << 44 | (u64::from(u32::MAX) / COUNT * n) << 8;
+        let mut ghosts = ghosts();
+        (0..COUNT).for_each(|n| ghosts.evicted(spread(n), A, Queue::Small, 1));
+        assert!((0..COUNT).all(|n| ghosts.find(spread(n)).is_some()));
+        let used = |set: &&[u32; SET_WORDS]| set.iter().any(|word| *word != 0);
+        let (sets, _) = ghosts.table.words[ghosts.table.first..].as_chunks::<SET_WORDS>();
+        assert_eq!(sets.iter().filter(used).count(), COUNT as usize);
+    }
 }

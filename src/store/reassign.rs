@@ -189,10 +189,13 @@ mod tests {
             assert_eq!((pages(&store, 1), pages(&store, 5)), (before - 2, 1));
             assert_eq!(store.reassign(0, 5, NOW), Ok(()));
             assert_eq!(pages(&store, 5), 2);
+            let most = pages(&store, 1);
+            assert_eq!(store.reassign(-1, 0, NOW), Ok(()), "the class with most");
+            assert_eq!((pages(&store, 1), pages(&store, 5)), (most - 1, 2));
             validate(&store);
             let totals = store.totals();
             assert_eq!((totals.curr_items, totals.evictions), (1000, 0));
-            assert_eq!(totals.slabs_moved, 3);
+            assert_eq!(totals.slabs_moved, 4);
             assert!(totals.rescues > 100, "{totals:?}");
         }
     }
