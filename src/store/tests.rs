@@ -6,6 +6,7 @@ use super::item::Mark;
 use super::model::options;
 use super::queue::Queue;
 use super::*;
+use crate::limits::CLIENTS_FULL_PART;
 
 const NOW: Secs = Secs(100);
 const LATER: Secs = Secs(107);
@@ -211,4 +212,58 @@ fn a_walk_shows_what_stays_once() {
         assert_eq!(seen[number], 1, "{number}");
     }
     assert!(seen.iter().all(|&times| times <= 1));
+}
+
+#[test]
+fn looking_for_room_in_vain_is_counted() {
+    let options = Options { threads: 1, ..options(2 << 20, 1 << 20, false) };
+    let store = Store::new(&options).expect("memory");
+    let set = |number: u32| {
+        let key = format!("{number:06}");
+        let key = store.key(key.as_bytes());
+        store.store(&Terms::default(), &key, Meta::default(), &[b'x'; 500], NOW)
+    };
+    let fits = (0..).take_while(|&number| set(number).is_ok()).count() as u32;
+    let counts = || {
+        let class = class(&store, NOW);
+        (class.outofmemory, class.direct_reclaims, store.totals().direct_reclaims)
+    };
+    assert_eq!(counts(), (1, 1, 1));
+    assert_eq!((1..4).map(|more| set(fits + more)).filter(|set| set.is_err()).count(), 3);
+    assert_eq!(counts(), (4, 4, 4));
+    assert_eq!(class(&store, NOW).number, u64::from(fits));
+}
+
+#[test]
+fn the_largest_chunk_holds_a_whole_item() {
+    let store = store();
+    let is_chained = |len: usize| {
+        set(&store, "key", &vec![b'x'; len], Expiry::NEVER);
+        let seen = |hit: &mut Hit<'_>| {
+            (hit.size() - hit.value_len(), hit.shard.slab.chunk(hit.item).has(Mark::CHAINED))
+        };
+        store.inspect(&store.key(b"key"), None, NOW, seen).expect("it is there")
+    };
+    let (beside, _) = is_chained(100);
+    let most = store.chunk_bytes_max() - beside;
+    // Where the value is long, its length may take more room in the header.
+    assert!(!is_chained(most - 16).1 && is_chained(most + 16).1, "{most}");
+}
+
+#[test]
+fn what_a_store_says_of_its_work_is_so() {
+    let store = store();
+    assert!(store.crawler_is_on() && store.set_crawler(false) && !store.crawler_is_on());
+    assert!(!store.set_crawler(true) && store.crawler_is_on() && !store.is_crawling());
+    store.crawl(|_| true);
+    assert!(store.is_crawling());
+    while store.maintain(NOW) {}
+    assert!(!store.is_crawling() && !store.is_behind(NOW) && !store.is_behind(Secs(NOW.0 + 1)));
+    assert!(store.is_behind(Secs(NOW.0 + 2)));
+    store.flush(LATER);
+    assert!(store.is_behind(Secs(LATER.0 + 1)));
+    assert_eq!(store.lent_bytes_max(), store.limit_bytes() / CLIENTS_FULL_PART);
+    let kept = Options { threads: 1, ..options(8 << 20, 1 << 20, false) };
+    let store = Store::new(&kept).expect("memory");
+    assert_eq!((store.can_give_way(), store.lent_bytes_max()), (false, store.lent_bytes()));
 }
