@@ -373,6 +373,8 @@ mod tests {
             assert!(!arena.set_limit(2 * limit));
         }
         let arena = Arena::new(1 << 20, 16_384).unwrap();
-        assert!(arena.set_limit(GIB) && !arena.set_limit(17 * GIB));
+        assert!(arena.set_limit(4 * GIB) && !arena.set_limit(17 * GIB));
+        let page_cost = 16_384 + 16_384 / REGION_BYTES * 4;
+        assert_eq!((arena.cost_of(1), arena.cost_of(3)), (page_cost, 3 * page_cost));
     }
 }

@@ -78,6 +78,7 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CLIENTS_KEPT_PART;
     use crate::store::model::options;
 
     #[test]
@@ -121,5 +122,10 @@ mod tests {
             assert_eq!(made.arena_bytes, left);
         }
         assert_eq!(ghost_sets(1, 1), 1);
+        let evicting = options(64 * MIB, MIB, true);
+        let keeping = options(64 * MIB, MIB, false);
+        let large = Options { large_pages: true, ..options(64 * MIB, MIB, true) };
+        let kept = 64 * MIB / CLIENTS_KEPT_PART;
+        assert_eq!([evicting, keeping, large].map(|of| kept_bytes(&of)), [0, kept, kept]);
     }
 }

@@ -267,3 +267,53 @@ fn what_a_store_says_of_its_work_is_so() {
     let store = Store::new(&kept).expect("memory");
     assert_eq!((store.can_give_way(), store.lent_bytes_max()), (false, store.lent_bytes()));
 }
+
+/// Marks that are set twice stay set, and an item that is made anew for a longer unique keeps them.
+#[test]
+fn marks_stay() {
+    let store = store();
+    set(&store, "key", b"value", Expiry::NEVER);
+    let key = store.key(b"key");
+    let bury = |cas| {
+        let burial = Burial { stale: true, cas, ..Burial::default() };
+        store.bury(&key, None, &burial, NOW).expect("it is there");
+    };
+    let marks = || {
+        let seen = |hit: &mut Hit<'_>| (hit.is_fetched(), hit.is_stale(), hit.is_token_sent());
+        store.inspect(&key, None, NOW, seen).expect("it is there")
+    };
+    let send = || store.inspect(&key, None, NOW, |hit| hit.send_token()).expect("it is there");
+    assert_eq!(marks(), (false, false, false));
+    (0..2).for_each(|_| bury(None));
+    assert_eq!(marks(), (false, true, false));
+    (0..2).for_each(|_| send());
+    store.get(&key, NOW, |_| ()).expect("it is there");
+    assert_eq!(marks(), (true, true, true));
+    let terms = Terms { mode: Mode::Append, cas: Some(u64::MAX), ..Terms::default() };
+    let item = || store.inspect(&key, None, NOW, |hit| hit.item).expect("it is there");
+    let before = item();
+    bury(Some(u64::MAX));
+    assert_ne!(item(), before, "the unique does not fit");
+    assert_eq!(marks(), (true, true, false), "to be refilled once more");
+    store.store(&terms, &key, Meta::default(), b"more", NOW).expect("room");
+    assert_eq!(marks(), (false, false, false));
+}
+
+/// But for one that is being read, of many chunks, or of another class.
+#[test]
+fn an_item_is_overwritten_in_its_place() {
+    let store = store();
+    let item_after = |len| {
+        set(&store, "key", &vec![b'x'; len], Expiry::NEVER);
+        store.inspect(&store.key(b"key"), None, NOW, |hit| hit.item).expect("it is there")
+    };
+    let first = item_after(100);
+    assert_eq!(item_after(100), first);
+    assert_ne!(item_after(200), first);
+    let second = item_after(200);
+    let value = store.get(&store.key(b"key"), NOW, |hit| hit.pin()).expect("it is there");
+    assert_ne!(item_after(200), second, "it is being read");
+    drop(value);
+    let chained = item_after(100_000);
+    assert_ne!(item_after(100_000), chained);
+}
