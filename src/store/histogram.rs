@@ -93,5 +93,10 @@ mod tests {
         assert!((32..=96).contains(&small), "{small}");
         (0..100).for_each(|number| set(number, 10 + 32 * 30));
         assert_eq!(store.item_sizes(), Some(vec![(large, 110)]));
+        store.flush(Secs(101));
+        assert_eq!(store.item_sizes(), Some(Vec::new()));
+        let options = Options { track_sizes: false, ..options };
+        let store = Store::new(&options).expect("memory");
+        assert_eq!((store.tracks_sizes(), store.item_sizes()), (false, None));
     }
 }

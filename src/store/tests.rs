@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use arrayvec::ArrayVec;
+
+use super::class::ClassId;
 use super::item::Mark;
 use super::model::options;
 use super::queue::Queue;
 use super::*;
+use crate::buf::Region;
 use crate::limits::CLIENTS_FULL_PART;
 
 const NOW: Secs = Secs(100);
@@ -316,4 +320,37 @@ fn an_item_is_overwritten_in_its_place() {
     drop(value);
     let chained = item_after(100_000);
     assert_ne!(item_after(100_000), chained);
+}
+
+#[test]
+fn a_pinned_value_tells_what_is_left_of_it() {
+    let store = store();
+    for len in [10_000, 100_000] {
+        let bytes: Vec<u8> = (0..len).map(|at: usize| (at % 251) as u8).collect();
+        set(&store, "key", &bytes, Expiry::NEVER);
+        let mut value = store.get(&store.key(b"key"), NOW, |hit| hit.pin()).expect("it is there");
+        for sent in [0, 1, 9_000, 0, 999] {
+            value.advance(sent);
+        }
+        assert_eq!(value.len(), len - 10_000);
+        let mut slices = ArrayVec::new();
+        value.slices(&mut slices);
+        let left: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(left == bytes[10_000..]);
+    }
+}
+
+/// A key that was evicted and is asked for tells that its class would gain by a page.
+#[test]
+fn who_asks_for_what_was_evicted_is_heard() {
+    let store = store();
+    set(&store, "key", b"value", Expiry::NEVER);
+    let key = store.key(b"key");
+    let evict = |hit: &mut Hit<'_>| (hit.shard.evict(hit.item, NOW), hit.class_id()).1;
+    let class = ClassId(store.inspect(&key, None, NOW, evict).expect("it is there"));
+    let gain = || store.shard(0).scores.gain(class);
+    assert!(store.get(&store.key(b"other"), NOW, |_| ()).is_err());
+    assert_eq!(gain(), 0.0);
+    assert!(store.get(&key, NOW, |_| ()).is_err());
+    assert_eq!(gain(), 1.0);
 }

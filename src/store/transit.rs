@@ -396,6 +396,12 @@ mod tests {
         assert_eq!(asked(0, 0), (false, 2, true, true, store.limit_bytes()));
         store.note_waiting(0, 2);
         assert!(!asked(0, 0).2);
+        for (pinned, is_careful) in [(part, false), (part + 1, true)] {
+            store.note_pinned(pinned);
+            assert_eq!(store.is_careful(), is_careful);
+            store.note_unpinned(pinned);
+            assert!(!store.is_careful());
+        }
         store.charge_upload(begun + 1);
         let key = store.key(b"key");
         let refused = store.reserve(&Terms::default(), &key, Meta::default(), 10, NOW);
