@@ -246,4 +246,24 @@ mod tests {
         }
         assert!(guard.admits(&here, now));
     }
+
+    /// Room for what it knows, and not for many times as much.
+    #[test]
+    fn what_it_holds_is_told() {
+        let (mut guard, place, now) = start();
+        assert_eq!(guard.held_bytes(), 0);
+        let at_least = |failed: usize, passed: usize| {
+            failed * size_of::<(Origin, Instant)>() + passed * size_of::<(Who, Known)>()
+        };
+        for bits in 0..300 {
+            guard.failed(&place.who(&IpAddr::V4(bits.into()).to_string(), "a"), now);
+        }
+        let failed = guard.held_bytes();
+        assert!((at_least(300, 0)..at_least(600, 0)).contains(&failed), "{failed}");
+        for number in 0..500 {
+            guard.passed(place.who("192.0.2.1", &number.to_string()), now);
+        }
+        let both = guard.held_bytes() - failed;
+        assert!((at_least(0, 500)..at_least(0, 1000)).contains(&both), "{both}");
+    }
 }

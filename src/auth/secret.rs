@@ -294,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn a_check_takes_the_memory_that_the_hash_says() {
+        let ring = Ring::new();
+        let bytes = |text: &str| Secret::parse(text.as_bytes(), &ring).unwrap().check_bytes();
+        let hash = "$argon2id$v=19$m=256,t=1,p=1$c2FsdHNhbHQ$c2FsdHNhbHRzYWx0c2FsdA";
+        assert_eq!((bytes(hash), bytes("secret")), (256 * 1024, 0));
+        assert!(Secret::parse(hash.as_bytes(), &ring).unwrap().is_slow());
+    }
+
+    #[test]
     fn argon2id_has_a_bound_on_memory_and_time() {
         let ring = Ring::new();
         let parsed = |memory: u32, passes: u32| {

@@ -103,4 +103,11 @@ mod tests {
         source.read().unwrap();
         assert_eq!(source.look(settled_at), Change::None);
     }
+
+    #[test]
+    fn a_file_that_is_not_there_is_no_forbidden_one() {
+        let file = TempFile::with("foo:bar");
+        assert!(Source::new(file.0.clone()).check_readable().is_ok());
+        assert!(Source::new(file.0.with_extension("none")).check_readable().is_ok());
+    }
 }

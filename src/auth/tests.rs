@@ -326,6 +326,9 @@ fn scram_though_not_everybody_can() {
     let mut ask = |name| converse(&mut gate, "SCRAM-SHA-256", Credentials(name, "bar"), |_| {});
     assert_eq!(ask("foo"), (2, Some("foo".to_owned())));
     assert_eq!(ask("fox"), (2, None));
+    // Where nobody can it is no mechanism.
+    let first = Ask::Start(b"SCRAM-SHA-256".to_vec(), b"n,,n=fox,r=abc".to_vec().into());
+    check(&format!("fox:{}", argon2("bar")), first, None);
 }
 
 #[test]

@@ -258,4 +258,23 @@ mod tests {
             assert_eq!(workspace.held_bytes(), kib as usize * 1024, "{name} {password}");
         }
     }
+
+    /// Making them takes milliseconds, each time that the file is read.
+    #[test]
+    fn keys_of_a_password_that_stays_are_not_made_again() {
+        let ring = Ring::new();
+        let read = |text: &str, before: &Users| {
+            let mut users = before.none();
+            line::each(text.as_bytes(), Format::Users, &ring, |_, line| {
+                users.add(line, true, &ring, before);
+            })
+            .expect("well formed");
+            users
+        };
+        let keys = |users: &Users, name: usize| users.entries[name].keys.clone().expect("keys");
+        let before = read("foo:bar\nfox:bar\n", &Users::new("here"));
+        let after = read("foo:bar\nfox:baz\n", &before);
+        assert!(Arc::ptr_eq(&keys(&before, 0), &keys(&after, 0)));
+        assert!(!Arc::ptr_eq(&keys(&before, 1), &keys(&after, 1)));
+    }
 }

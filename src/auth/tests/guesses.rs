@@ -89,3 +89,48 @@ fn certificates_and_questions_are_no_guesses() {
     let nameless = Attempt { ask: plain(""), from: None };
     assert!(!gate.judge(nameless, now()).was_looked_at);
 }
+
+#[test]
+fn what_an_attempt_holds_is_told() {
+    let bytes = |len| Vec::with_capacity(len);
+    let file = TempFile::with("foo:bar");
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    let Verdict::Challenge(exchange, _) =
+        gate.judge(Attempt { ask: plain(""), from: None }, now()).verdict
+    else {
+        panic!("no challenge")
+    };
+    for (ask, beside) in [
+        (Ask::Mechanisms, 0),
+        (Ask::Token(bytes(100).into()), 100),
+        (Ask::Start(bytes(7), bytes(100).into()), 107),
+        (Ask::Step(exchange, bytes(100).into()), crate::limits::EXCHANGE_BYTES + 100),
+        (Ask::Names(vec![String::with_capacity(10), String::with_capacity(20)]), 30),
+    ] {
+        let held = Attempt { ask, from: None }.held_bytes();
+        assert_eq!(held, size_of::<Attempt>() + beside);
+    }
+}
+
+/// Memory for the largest hash, whether one has been made or not, whom it guards against and what it
+/// remembers.
+#[test]
+fn what_a_gate_holds_is_told() {
+    const LARGEST: usize = 256 * 1024;
+    let users = format!("foo:{}\nfox:{}\n", argon2("bar"), argon2_of(256, "bar"));
+    let file = TempFile::with(&users);
+    let mut gate = Gate::open(options(&file.0)).unwrap();
+    assert_eq!(gate.held_bytes(), LARGEST);
+    assert!(judge(&mut gate, token("foo bar")).is_some());
+    let (remembered, pair) = (gate.held_bytes() - LARGEST, 2 * size_of::<secret::Print>());
+    assert!((2 * pair..16 * pair).contains(&remembered), "{remembered}");
+    file.write("foo:bar\n");
+    gate.reload();
+    assert_eq!(gate.held_bytes(), 64 * 1024 + remembered, "what the check has taken");
+    file.write(&users);
+    let delay = Duration::from_secs(1);
+    let mut gate = Gate::open(Options { delay, ..options(&file.0) }).unwrap();
+    assert_eq!(judge(&mut gate, token("foo baz")), None);
+    let guarded = gate.held_bytes();
+    assert!((LARGEST + 30..LARGEST + 4096).contains(&guarded), "{guarded}");
+}
