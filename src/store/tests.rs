@@ -10,7 +10,7 @@ use super::model::options;
 use super::queue::Queue;
 use super::*;
 use crate::buf::Region;
-use crate::limits::CLIENTS_FULL_PART;
+use crate::limits::{CLIENTS_FULL_PART, CLIENTS_KEPT_PART};
 
 const NOW: Secs = Secs(100);
 const LATER: Secs = Secs(107);
@@ -353,4 +353,75 @@ fn who_asks_for_what_was_evicted_is_heard() {
     assert_eq!(gain(), 0.0);
     assert!(store.get(&key, NOW, |_| ()).is_err());
     assert_eq!(gain(), 1.0);
+}
+
+/// A key that was given in base64, though it could stand in a line, is forgotten to have been when its item
+/// is made anew; one that cannot stand there is shown so for good.
+#[test]
+fn a_binary_key_is_remembered_as_long_as_it_must_be() {
+    let store = store();
+    let meta = Meta { is_binary_key: true, ..Meta::default() };
+    for (bytes, stays) in [(b"key", false), (b"k y", true), (b"k\ry", true), (b"k\ny", true)] {
+        let key = store.key(bytes);
+        assert_eq!((key.bytes(), key.is_one_word()), (&bytes[..], !stays));
+        let set = |value: &[u8]| {
+            store.store(&Terms::default(), &key, meta, value, NOW).expect("room");
+        };
+        let is_binary =
+            || store.inspect(&key, None, NOW, |hit| hit.is_binary_key()).expect("it is there");
+        let incr = || {
+            let sum = Sum::plain(Direction::Incr, 1);
+            store.arith(&key, &sum, NOW, |_, number| number.value).expect("a number")
+        };
+        set(b"8");
+        assert_eq!((incr(), is_binary()), (9, true));
+        assert_eq!((incr(), is_binary()), (10, stays), "a longer number");
+        set(b"value");
+        assert!(is_binary());
+        store.store(&Mode::Append.into(), &key, meta, b"more", NOW).expect("room");
+        assert_eq!(is_binary(), stays);
+        set(b"value");
+        let burial = Burial { empty: Some(Meta::default()), ..Burial::default() };
+        store.bury(&key, None, &burial, NOW).expect("it is there");
+        assert_eq!(is_binary(), stays);
+    }
+}
+
+#[test]
+fn the_second_of_a_flush_is_told() {
+    let store = store();
+    assert_eq!(store.flush_oldest(), 0);
+    store.flush(NOW);
+    assert_eq!(store.flush_oldest(), NOW.0);
+    store.flush_at(Secs(200));
+    assert_eq!(store.flush_oldest(), 200);
+    store.flush_if_due(Secs(200));
+    assert_eq!(store.flush_oldest(), 200);
+}
+
+/// Where nothing can be evicted clients keep their part of whatever limit there is.
+#[test]
+fn a_store_that_keeps_all_keeps_something_for_clients() {
+    let keeping = Options { threads: 1, ..options(32 << 20, 1 << 20, false) };
+    let store = Store::new(&keeping).expect("memory");
+    for limit in [32 << 20, 24 << 20, 40 << 20] {
+        assert!(store.set_memory_limit(limit));
+        assert_eq!(store.lent_bytes(), limit / CLIENTS_KEPT_PART);
+        assert_eq!(store.items_limit_bytes(), limit - limit / CLIENTS_KEPT_PART);
+    }
+}
+
+#[test]
+fn the_class_of_an_item_is_foretold() {
+    let store = store();
+    let key = store.key(b"key");
+    for len in [0, 1, 100, 1000] {
+        set(&store, "key", &vec![b'x'; len], Expiry::NEVER);
+        let class = store.inspect(&key, None, NOW, |hit| hit.class_id()).expect("it is there");
+        assert_eq!(store.class_id(&key, Meta::default(), len), class);
+        assert!(store.has_class(class));
+    }
+    let whole = store.sizes.largest_whole().0;
+    assert_eq!(store.class_id(&key, Meta::default(), 1 << 20), whole);
+    assert!(!store.has_class(0) && !store.has_class(store.sizes.largest().0 + 1));
 }
