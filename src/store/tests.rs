@@ -425,3 +425,22 @@ fn the_class_of_an_item_is_foretold() {
     assert_eq!(store.class_id(&key, Meta::default(), 1 << 20), whole);
     assert!(!store.has_class(0) && !store.has_class(store.sizes.largest().0 + 1));
 }
+
+#[test]
+fn a_walk_over_a_class_shows_all_shards() {
+    let store =
+        Store::new(&Options { threads: 4, ..options(64 << 20, 1 << 20, true) }).expect("memory");
+    assert!(store.shards.len() > 1);
+    const COUNT: usize = 10_000;
+    (0..COUNT).for_each(|number| {
+        set(&store, &format!("{number:05}"), b"", Expiry::NEVER);
+    });
+    let (mut walk, mut seen) = (ClassWalk::new(class(&store, NOW).id), vec![0; COUNT]);
+    let mut note = |entry: &Entry<'_>| {
+        let name = std::str::from_utf8(entry.key()).expect("a number");
+        seen[name.parse::<usize>().expect("a number")] += 1;
+        true
+    };
+    while store.walk_class(&mut walk, NOW, &mut note) {}
+    assert!(seen.iter().all(|&times| times == 1));
+}
