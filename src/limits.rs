@@ -241,9 +241,9 @@ pub const CLIENTS_KEPT_PART: usize = 16;
 /// Prefixes are counted as long as they take no more than one part in so many of `-m`.
 pub const PREFIX_MEMORY_PART: usize = 16;
 
-/// Once clients hold so many bytes less than they did, what the allocator has kept of it goes back to the
-/// system: else an hour of coming and going left 10 MB of it, in holes.
-pub const GIVE_BACK_FROM_BYTES: usize = 1 << 20;
+/// Once clients hold so many bytes less than they did, or so many more are resident than were, what the allocator
+/// has kept goes back to the system: else an hour of coming and going left 10 MB of it, in holes.
+pub const GIVE_BACK_FROM_BYTES: usize = 1 << 19;
 
 /// The items' memory is lent to clients in steps of one part in so many of `-m`.
 pub const LEND_STEP_PART: usize = 64;

@@ -39,6 +39,7 @@ use super::udp::{Budget, Udp};
 use super::{Control, Deadlines, Options, Terms};
 use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
+use crate::heap::Resident;
 use crate::limits::{
     BUSY_BYTES_AT_ONCE, BUSY_BYTES_PER_POLL, DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL,
     READ_BUF_BYTES, TURN_BYTES_MAX,
@@ -108,6 +109,8 @@ struct Worker {
     settled: u32,
     /// The most that clients have held since memory was given back to the system.
     most_held: usize,
+    /// Worker 0 only, and where the system tells.
+    resident: Option<Resident>,
     /// Nobody is closed for want of memory while connections hold less.
     shed_from: usize,
     /// `-t`
@@ -171,6 +174,7 @@ pub(super) fn start(
         common: Common::default(),
         settled: 0,
         most_held: 0,
+        resident: if index == 0 { Resident::open() } else { None },
         shed_from: 0,
         threads: options.threads,
         level: Level::Calm,

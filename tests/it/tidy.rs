@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("buf", &["limits"]),
     ("metrics", &["limits", "sync"]),
     ("memory", &["limits"]),
-    ("heap", &[]),
+    ("heap", &["limits"]),
     ("protocol", &["watch", "buf", "limits", "clock", "metrics"]),
     ("watch", &["limits", "clock", "sync"]),
     ("store", &["watch", "buf", "limits", "clock", "metrics", "sync"]),

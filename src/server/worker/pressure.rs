@@ -130,6 +130,9 @@ impl Worker {
             self.most_held = held;
         }
         let store = &self.shared.store;
+        if let Some(resident) = &mut self.resident {
+            resident.keep_to(store.limit_bytes());
+        }
         if !store.can_give_way() {
             return;
         }
