@@ -316,12 +316,7 @@ fn a_load_of_another_size_is_kept() {
     let until = Duration::from_secs(if is_full() { 15 } else { 10 });
     for turn in TURNS {
         for program in programs() {
-            let mut turned = turn.run(&program, &mut random, until);
-            // Pages move as fast as the load goes on, which is slow where the machine has other work.
-            if program.is_ours && turned.kept_after > turn.within {
-                say(&format!("kept after {:?}: once more", turned.kept_after));
-                turned = turn.run(&program, &mut random, until);
-            }
+            let turned = turn.run(&program, &mut random, until);
             say(&format!(
                 "{} to {} B{}, {}: kept {:.4} after {:?}, hit ratio {:.4} after {:?} (first second {:.3}), \
                  {} refused, {} kB resident",
