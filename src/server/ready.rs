@@ -1,8 +1,8 @@
 //! Who can go, and in which order.
 //!
 //! A connection that has been drained by its last go, has had its answers taken, and moved little in it, is
-//! *light*: when something comes it goes before the others. One that had more to do, or moved much, is *busy* and stands behind all who
-//! are. So who asks now and then waits for its likes and for a bounded part of the others' work, however many
+//! *light*: when something comes it goes before the others. One that had more to do, or moved much, is
+//! *busy* and stands behind all who are. So who asks now and then waits for its likes and for a bounded part of the others' work, however many
 //! of these there are; and a light one that asks for much is busy from then on.
 #![forbid(unsafe_code)]
 
