@@ -395,10 +395,12 @@ pub const TLS_HANDSHAKES_MIN: usize = 64;
 pub const TLS_HANDSHAKE_SECS: u32 = 10;
 
 /// The same while others wait for their turn, from when the server has begun with it...
-pub const TLS_HANDSHAKE_CROWDED: Duration = Duration::from_secs(2);
+pub const TLS_HANDSHAKE_CROWDED: Duration = Duration::from_secs(3);
 
-/// ... and where hardly any is completed meanwhile: nobody is served, so those in flight have stopped.
-pub const TLS_HANDSHAKE_STUCK: Duration = Duration::from_secs(1);
+/// ... and where hardly any is completed meanwhile: nobody is served, so those in flight have stopped. More than the
+/// second after which a lost packet of a new connection is sent again (RFC 6298): a client that opens many, and goes on
+/// once all are open, may have to wait for one.
+pub const TLS_HANDSHAKE_STUCK: Duration = Duration::from_millis(1500);
 
 /// So many completed within [`TLS_HANDSHAKE_STUCK`] are a crowd that is being served: a client that connects
 /// thousands of times at once, and has work of its own with each, may need longer than that.
