@@ -37,7 +37,7 @@ impl State {
 /// One option of the command line.
 #[derive(Clone, Copy, Debug)]
 pub struct Flag {
-    /// The letter behind one dash.
+    /// The letter behind one dash; of [`OURS`], which have none, a digit that stands for the option.
     pub short: char,
     /// The word behind two dashes; of `-D`, which has none, a name for messages.
     pub long: &'static str,
@@ -65,10 +65,31 @@ impl Flag {
         self.short != 'D'
     }
 
+    /// Whether it has a form with one dash.
+    pub fn has_short(&self) -> bool {
+        self.short.is_alphabetic()
+    }
+
+    /// What is typed on a command line, for messages.
+    pub fn name(&self) -> String {
+        if self.has_short() { format!("-{}", self.short) } else { format!("--{}", self.long) }
+    }
+
+    /// The beginnings of its long name that mean it in memcached, though one of ours begins so, too.
+    fn beginnings(&self) -> impl Iterator<Item = &'static str> {
+        let all = (1..self.long.len()).map(|len| &self.long[..len]);
+        let begins = |flags: &[Flag], with: &str| {
+            flags.iter().filter(|flag| flag.has_long() && flag.long.starts_with(with)).count()
+        };
+        all.filter(move |with| begins(FLAGS, with) == 1 && begins(OURS, with) > 0)
+    }
+
     /// The clap argument. Values are taken whatever they look like (`-p -1`), as getopt does.
     fn arg(&self) -> Arg {
-        let arg = Arg::new(self.long).short(self.short).hide(self.help.is_empty()).help(self.help);
-        let arg = if self.has_long() { arg.long(self.long) } else { arg };
+        let arg = Arg::new(self.long).hide(self.help.is_empty()).help(self.help);
+        let arg = if self.has_short() { arg.short(self.short) } else { arg };
+        let arg =
+            if self.has_long() { arg.long(self.long).aliases(self.beginnings()) } else { arg };
         if self.short == 'v' {
             arg.action(ArgAction::Count)
         } else if self.value.is_empty() {
@@ -85,7 +106,7 @@ impl Flag {
 /// Id of the arguments that belong to no option.
 pub const STRAY: &str = "stray";
 
-/// The command line that [`FLAGS`] describes.
+/// The command line that [`FLAGS`] and [`OURS`] describe.
 pub fn command() -> Command {
     let stray = Arg::new(STRAY)
         .num_args(0..)
@@ -98,9 +119,17 @@ pub fn command() -> Command {
         .infer_long_args(true)
         .args_override_self(true)
         .help_template("{options}")
-        .args(FLAGS.iter().map(Flag::arg))
+        .args(all().map(Flag::arg))
         .arg(stray)
 }
+
+/// Every option there is.
+pub fn all() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().chain(OURS)
+}
+
+/// Options that memcached does not have: long ones, so that every letter stays memcached's to give.
+pub const OURS: &[Flag] = &[];
 
 /// Every option of memcached 1.6.45.
 #[rustfmt::skip]
@@ -168,15 +197,39 @@ mod tests {
     }
 
     #[test]
+    fn beginnings_that_were_memcacheds_stay_so() {
+        for flag in FLAGS.iter().filter(|flag| flag.has_long()) {
+            for len in 1..=flag.long.len() {
+                let begins = |other: &&Flag| other.long.starts_with(&flag.long[..len]);
+                if len < flag.long.len() && FLAGS.iter().filter(begins).count() > 1 {
+                    continue;
+                }
+                let mut words = vec!["nuthatch".to_owned(), format!("--{}", &flag.long[..len])];
+                words.extend((!flag.value.is_empty()).then(|| "1".to_owned()));
+                let matches = command().try_get_matches_from(&words).expect("an option");
+                assert!(matches.value_source(flag.long).is_some(), "{words:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ours_leave_memcached_every_letter_and_word() {
+        for (at, flag) in OURS.iter().enumerate() {
+            assert!(!flag.has_short() && flag.short == char::from(b'1' + at as u8));
+            assert!(FLAGS.iter().all(|other| other.long != flag.long));
+        }
+    }
+
+    #[test]
     fn clap_finds_no_fault_in_the_command() {
         command().debug_assert();
     }
 
     #[test]
     fn only_what_does_something_has_a_help_line() {
-        for flag in FLAGS {
+        for flag in all() {
             let does_something = matches!(flag.state, Works | Differs);
-            assert_eq!(does_something, !flag.help.is_empty(), "-{}", flag.short);
+            assert_eq!(does_something, !flag.help.is_empty(), "{}", flag.name());
         }
     }
 }

@@ -22,7 +22,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 
 use extended::Extended;
-use flags::{FLAGS, Flag, STRAY, State};
+use flags::{Flag, STRAY, State};
 use number::Number;
 
 /// What a command line asks for.
@@ -213,7 +213,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usa
 /// The options of a command line with their values (empty for those that take none), left to right.
 fn in_order(matches: &clap::ArgMatches) -> Vec<(&'static Flag, &OsStr)> {
     let mut seen: Vec<(usize, &Flag, &OsStr)> = Vec::new();
-    for flag in FLAGS.iter().filter(|flag| flag.short != 'v') {
+    for flag in flags::all().filter(|flag| flag.short != 'v') {
         if matches.value_source(flag.long) != Some(ValueSource::CommandLine) {
             continue;
         }
@@ -263,7 +263,7 @@ impl Given {
             _ if flag.value.is_empty() => self.switch(flag.short),
             _ => {
                 let text = value.to_str().ok_or_else(|| {
-                    UsageError::usage(format!("-{}: {value:?} is not UTF-8", flag.short))
+                    UsageError::usage(format!("{}: {value:?} is not UTF-8", flag.name()))
                 })?;
                 self.set(flag, text)?;
             }
@@ -339,11 +339,11 @@ impl Given {
         match read {
             Number::Whole(value) => Ok(value),
             Number::Prefix(value) => {
-                self.notes.push(format!("-{} {text} was read as {value}", flag.short));
+                self.notes.push(format!("{} {text} was read as {value}", flag.name()));
                 Ok(value)
             }
             Number::Junk => {
-                Err(UsageError::usage(format!("-{}: \"{text}\" is not a number", flag.short)))
+                Err(UsageError::usage(format!("{}: \"{text}\" is not a number", flag.name())))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::cli::Invocation;
-use crate::cli::flags::FLAGS;
+use crate::cli::flags;
 use crate::cli::suboptions::SUBOPTIONS;
 
 fn environment() -> Environment {
@@ -307,9 +307,9 @@ fn the_document_and_the_tables_agree() {
         assert_eq!(word, state.word(), "{first}");
         assert_eq!(names.get(1).copied(), second.as_deref(), "{first}");
     };
-    for flag in FLAGS {
-        let long = flag.has_long().then(|| format!("--{}", flag.long));
-        check_row(&format!("-{}", flag.short), long, flag.state);
+    for flag in flags::all() {
+        let long = (flag.has_short() && flag.has_long()).then(|| format!("--{}", flag.long));
+        check_row(&flag.name(), long, flag.state);
     }
     for option in SUBOPTIONS {
         check_row(option.name, None, option.state);
