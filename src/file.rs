@@ -18,6 +18,13 @@ pub struct Stamp {
     changed: (i64, i64),
 }
 
+impl Stamp {
+    /// When the content was last changed, in Unix seconds.
+    pub fn modified_secs(&self) -> i64 {
+        self.modified.0
+    }
+}
+
 /// The stamp of a file; None: it is not there.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let file = fs::metadata(path).ok()?;

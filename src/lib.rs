@@ -1,7 +1,7 @@
 //! nuthatch: a cache daemon that any memcached client can use unchanged.
 //!
 //! ```text
-//! main → config, server → session, tls → protocol | store | auth → watch → buf, file, limits, clock, metrics, memory, heap, sync
+//! main → config, server → session, tls → protocol | store | auth | discovery → watch → buf, file, limits, clock, metrics, memory, heap, sync
 //! ```
 //!
 //! Bytes come in through [`server`], one event loop a core; a [`session`] turns the bytes of one
@@ -35,6 +35,8 @@ pub mod file;
 pub mod auth;
 
 pub mod tls;
+
+pub mod discovery;
 
 pub mod session;
 

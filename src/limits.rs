@@ -380,6 +380,12 @@ pub const LOGIN_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// having done so, some 40 and 80 bytes each.
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
 
+/// The list of a cluster's nodes, as a file or as a client sends it (ElastiCache's `config_size_max`).
+pub const CLUSTER_BYTES_MAX: usize = 64 * 1024;
+
+/// Nodes in it: ElastiCache has up to 60 in a cluster.
+pub const CLUSTER_NODES_MAX: usize = 1024;
+
 /// Handshakes of TLS that a worker has in flight at the most, each some 10 kB and a tenth of a millisecond of its time; a
 /// client beyond them waits until one is done. One takes its place with the first byte of the client.
 pub const TLS_HANDSHAKES_MAX: usize = 1024;

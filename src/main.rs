@@ -10,6 +10,7 @@ use nuthatch::auth::Gate;
 use nuthatch::cli::{self, EX_USAGE, Given, Invocation};
 use nuthatch::clock::{Clock, FIRST_SEC, Secs};
 use nuthatch::config::{Config, Environment};
+use nuthatch::discovery::Discovery;
 use nuthatch::journal;
 use nuthatch::metrics::Metrics;
 use nuthatch::server::{self, StartError};
@@ -64,7 +65,7 @@ fn load(tls: Option<tls::Options>) -> Result<Option<Arc<Certificates>>, StartErr
 }
 
 fn serve(given: &Given) -> Result<(), StartError> {
-    let Config { store, watch, session, mut server, auth, tls, process, warnings } =
+    let Config { store, watch, session, mut server, auth, tls, cluster_file, process, warnings } =
         Config::new(given, &Environment::read())?;
     server::process::stop_on_panic();
     journal::start(process.log_level);
@@ -72,6 +73,8 @@ fn serve(given: &Given) -> Result<(), StartError> {
     let gate = auth.map(Gate::open).transpose().map_err(plain)?;
     // While files can still be named as from where it was started, and by who started it.
     server.certificates = load(tls)?;
+    let discovery = cluster_file.map(|path| Discovery::open(&path)).transpose();
+    let discovery = discovery.map_err(|message| StartError { message, exit_code: EX_USAGE })?;
     process.apply(server.drop_to.as_deref())?;
 
     let clock = Arc::new(Clock::start());
@@ -81,7 +84,8 @@ fn serve(given: &Given) -> Result<(), StartError> {
     // that look for leaks find it.
     KEPT.get_or_init(|| Arc::clone(&store));
     let metrics = Arc::new(Metrics::new(server.threads + 1));
-    server::run(&server, Shared::new(store, metrics, clock, session), gate)
+    let shared = Shared { discovery, ..Shared::new(store, metrics, clock, session) };
+    server::run(&server, shared, gate)
 }
 
 fn plain(message: String) -> StartError {

@@ -77,7 +77,9 @@ impl Flag {
 
     /// The beginnings of its long name that mean it in memcached, though one of ours begins so, too.
     fn beginnings(&self) -> impl Iterator<Item = &'static str> {
-        let all = (1..self.long.len()).map(|len| &self.long[..len]);
+        // Ours have none, or clap would find the same one twice.
+        let lens = if self.has_short() { 1..self.long.len() } else { 0..0 };
+        let all = lens.map(|len| &self.long[..len]);
         let begins = |flags: &[Flag], with: &str| {
             flags.iter().filter(|flag| flag.has_long() && flag.long.starts_with(with)).count()
         };
@@ -129,7 +131,10 @@ pub fn all() -> impl Iterator<Item = &'static Flag> {
 }
 
 /// Options that memcached does not have: long ones, so that every letter stays memcached's to give.
-pub const OURS: &[Flag] = &[];
+#[rustfmt::skip]
+pub const OURS: &[Flag] = &[
+    Flag::new('1', "cluster-file", "file", Works, "nodes that clients ask for (\"config get cluster\"), a host|ip|port each"),
+];
 
 /// Every option of memcached 1.6.45.
 #[rustfmt::skip]

@@ -140,6 +140,8 @@ pub struct Given {
     pub napi_ids: Option<u32>,
     /// `-o`
     pub extended: Extended,
+    /// `--cluster-file`
+    pub cluster_file: Option<PathBuf>,
     /// Lines for the log: what was ignored or read otherwise than its writer may have meant.
     pub notes: Vec<String>,
 }
@@ -180,6 +182,7 @@ impl Default for Given {
             tls: false,
             napi_ids: None,
             extended: Extended::default(),
+            cluster_file: None,
             notes: Vec::new(),
         }
     }
@@ -260,6 +263,7 @@ impl Given {
             's' => self.unix_socket = Some(value.into()),
             'P' => self.pid_file = Some(value.into()),
             'Y' => self.auth_file = Some(value.into()),
+            '1' => self.cluster_file = Some(value.into()),
             _ if flag.value.is_empty() => self.switch(flag.short),
             _ => {
                 let text = value.to_str().ok_or_else(|| {

@@ -36,6 +36,8 @@ pub struct Config {
     pub auth: Option<auth::Options>,
     /// Certificates (`-Z`).
     pub tls: Option<crate::tls::Options>,
+    /// The nodes of the cluster (`--cluster-file`).
+    pub cluster_file: Option<PathBuf>,
     /// The process itself.
     pub process: Process,
     /// Lines for the log, as warnings, once there is one.
@@ -168,7 +170,7 @@ impl Config {
         let mut listen = listen(inter.as_deref(), given.tls)?;
         let tls = tls::options(given, ports.tcp)?;
         let login = Login::of(given, ports)?;
-        let mut warnings = warnings(given, environment, threads, ports);
+        let mut warnings = warnings(given, environment, threads, ports, login);
         if let Some(login) = login {
             warnings.extend(login.warnings(given, environment));
             for one in &mut listen {
@@ -200,6 +202,7 @@ impl Config {
             auth: login.map(|login| login.options(given, environment)),
             process: process_options(given, threads, login.is_some() || tls.is_some()),
             tls,
+            cluster_file: given.cluster_file.clone(),
             warnings,
         })
     }
@@ -515,7 +518,13 @@ fn process_options(given: &Given, threads: usize, has_secrets: bool) -> Process 
     }
 }
 
-fn warnings(given: &Given, environment: &Environment, threads: usize, ports: Ports) -> Vec<String> {
+fn warnings(
+    given: &Given,
+    environment: &Environment,
+    threads: usize,
+    ports: Ports,
+    login: Option<Login>,
+) -> Vec<String> {
     let mut lines = given.notes.clone();
     lines.extend_from_slice(&given.extended.notes);
     let mut without_effect: Vec<String> = Vec::new();
@@ -535,6 +544,10 @@ fn warnings(given: &Given, environment: &Environment, threads: usize, ports: Por
     }
     if ports == NO_PORTS && given.unix_socket.is_none() {
         lines.push("-p 0 without -s: there is nothing to listen on".to_owned());
+    }
+    if given.cluster_file.is_some() && login.is_none() {
+        let line = "--cluster-file without logins: any client may change the list (config set)";
+        lines.push(line.to_owned());
     }
     lines.extend(tls::warnings(given, ports.udp != Port::Off));
     if environment.root && user(given).is_none() {

@@ -254,6 +254,18 @@ fn one_line_names_what_is_without_effect() {
 }
 
 #[test]
+fn clusters() {
+    assert_eq!(check("").cluster_file, None);
+    let config = check("--cluster-file /nodes");
+    assert_eq!(config.cluster_file.as_deref(), Some("/nodes".as_ref()));
+    assert_eq!(
+        config.warnings,
+        ["--cluster-file without logins: any client may change the list (config set)"]
+    );
+    assert!(check("--cluster-file=/nodes -o user_file=/f").warnings.is_empty());
+}
+
+#[test]
 fn root_and_its_environment() {
     let root = Environment {
         root: true,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::auth::{self, Attempt, Gate};
 use crate::clock::{Clock, Now, Secs};
+use crate::discovery::Discovery;
 use crate::fuzz::input::Head;
 use crate::limits::{
     DETAIL_PACKET_BYTES_MAX, KEY_LEN_MAX, LINE_LEN_MAX, LOGIN_LEN_MAX, OUTPUT_HIGH_WATER_BYTES,
@@ -57,7 +58,8 @@ pub(super) fn shared(head: Head, store: Arc<Store>) -> Shared {
         sasl: is_guarded(head) && head.way & 4 == 0,
         ..Options::default()
     };
-    Shared::new(store, Arc::new(Metrics::new(1)), Arc::new(Clock::start()), options)
+    let shared = Shared::new(store, Arc::new(Metrics::new(1)), Arc::new(Clock::start()), options);
+    Shared { discovery: Discovery::fixed(b"1\nn||1\n").ok(), ..shared }
 }
 
 /// Whether answers tell of the machine, are in an order that is another one each time, or say that

@@ -22,6 +22,8 @@ mod meta;
 
 mod multiget;
 
+mod nodes;
+
 mod numbers;
 
 mod options;
@@ -45,6 +47,7 @@ pub use command_line::command_line;
 pub use datagram::datagram;
 pub use meta::meta;
 pub use multiget::multiget;
+pub use nodes::nodes;
 pub use numbers::numbers;
 pub use options::options;
 pub use pair::pair;
@@ -78,6 +81,7 @@ pub const TARGETS: &[Target] = &[
     target("multiget", multiget, 1, "text", 2400, 2),
     target("meta", meta, 0, "text", 600, 1),
     target("numbers", numbers, 0, "numbers", 32, 1),
+    target("nodes", nodes, 0, "nodes", 200, 2),
     target("binary", binary, 0, "binary", 400, 1),
     target("options", options, 0, "options", 300, 4),
     target("command_line", command_line, 1, "options", 300, 100),

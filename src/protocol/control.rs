@@ -1,6 +1,8 @@
 //! What can be asked of the server's machinery: the crawler, the slabs, the LRU (text, section 7).
 #![forbid(unsafe_code)]
 
+use crate::protocol::Reply;
+
 /// `lru_crawler`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crawler {
@@ -21,6 +23,30 @@ pub enum Crawler {
     Sleep(u32),
     /// `lru_crawler tocrawl`: items.
     ToCrawl(u32),
+}
+
+/// `config`, which memcached does not have: how clients of ElastiCache's engine find the nodes of a cluster. Whether
+/// there is such a command at all comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Config<'a> {
+    /// `config get`; None: all that there is.
+    Get(Option<&'a [u8]>),
+    /// `config set`: a block follows.
+    Set {
+        /// What is set.
+        key: &'a [u8],
+        /// Bytes of the block, without what ends it.
+        value_len: usize,
+    },
+    /// `config delete`
+    Delete(&'a [u8]),
+    /// Not to be executed.
+    Refused {
+        /// Why.
+        error: Reply,
+        /// Bytes behind the line that belong to it.
+        block_len: u64,
+    },
 }
 
 /// `slabs`

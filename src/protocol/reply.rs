@@ -82,6 +82,10 @@ replies! {
     AuthFailure = b"CLIENT_ERROR authentication failure\r\n",
     /// What the client's user has no right to.
     PermissionDenied = b"CLIENT_ERROR permission denied\r\n",
+    /// `config set` of something that is no list of nodes.
+    BadCluster = b"CLIENT_ERROR bad cluster configuration\r\n",
+    /// `config set` with a key that is not `cluster`.
+    BadConfigKey = b"CLIENT_ERROR only cluster can be configured\r\n",
     /// `refresh_certs` without certificates.
     TlsNotEnabled = b"Error TLS not enabled\r\n",
     /// A meta line of more than 20 tokens.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::protocol::Reply;
-use crate::protocol::control::{Crawler, Lru, Slabs};
+use crate::protocol::control::{Config, Crawler, Lru, Slabs};
 
 /// A request and whether its answer is wanted.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +75,8 @@ pub enum Request<'a> {
     Slabs(Slabs),
     /// `lru`
     Lru(Lru),
+    /// `config`
+    Config(Config<'a>),
     /// `debugtime` with the seconds by which to move the clock; None: something else.
     DebugTime(Option<i64>),
     /// `refresh_certs`

@@ -8,6 +8,7 @@ const VALUE_LINE_EXTRA: usize = 5 + 4 + 10 + 10 + 20 + 2;
 
 /// Appends `VALUE <key> <flags> <bytes>[ <unique>]` and its CR LF, and makes room for `room` more
 /// bytes (text, section 5).
+#[inline(always)]
 pub fn value_line(
     into: &mut Vec<u8>,
     key: &[u8],
@@ -31,6 +32,17 @@ pub fn value_line(
         into.push(b' ');
         into.extend_from_slice(Buffer::new().format(cas).as_bytes());
     }
+    into.extend_from_slice(b"\r\n");
+}
+
+/// Appends `CONFIG <key> 0 <bytes>`, CR LF, and the text with its CR LF (docs/protocol.md, "Discovery").
+pub fn config_line(into: &mut Vec<u8>, key: &[u8], text: &[u8]) {
+    into.extend_from_slice(b"CONFIG ");
+    into.extend_from_slice(key);
+    into.extend_from_slice(b" 0 ");
+    into.extend_from_slice(Buffer::new().format(text.len()).as_bytes());
+    into.extend_from_slice(b"\r\n");
+    into.extend_from_slice(text);
     into.extend_from_slice(b"\r\n");
 }
 

@@ -289,7 +289,11 @@ impl Acceptor {
         if let Some(certificates) = &self.shared.certificates {
             drop(certificates.refresh(self.shared.clock.now()));
         }
-        if self.control.desk.is_none() && self.shared.certificates.is_none() {
+        if let Some(discovery) = &self.shared.discovery {
+            discovery.refresh();
+        }
+        let Shared { certificates, discovery, .. } = &*self.shared;
+        if self.control.desk.is_none() && certificates.is_none() && discovery.is_none() {
             log::info!("SIGHUP: nothing to read again");
         }
     }

@@ -396,15 +396,21 @@ impl Worker {
         self.shed_from = 0;
         if self.index == 0 {
             self.take_back();
-        }
-        if self.index == 0
-            && let Some(certificates) = &self.handshakes.certificates
-        {
-            handshakes::refresh_if_changed(certificates, self.now.secs);
+            self.read_files_anew();
         }
         if self.awaits_any() {
             self.overdue_from = Some(0);
             self.close_overdue();
+        }
+    }
+
+    /// What is in files that have changed; one thread looks.
+    fn read_files_anew(&self) {
+        if let Some(certificates) = &self.handshakes.certificates {
+            handshakes::refresh_if_changed(certificates, self.now.secs);
+        }
+        if let Some(discovery) = &self.shared.discovery {
+            discovery.refresh_if_changed();
         }
     }
 

@@ -73,6 +73,8 @@ pub(super) fn of_line<'a>(request: &Request<'a>) -> (Need, &'a [u8]) {
         Request::Version | Request::Quit | Request::Hangup | Request::Refused { .. } => {
             (Need::Nothing, b"")
         }
+        // Whoever may do anything may know where; what changes that says so itself.
+        Request::Config(_) => (Need::Nothing, b""),
         Request::FlushAll { .. }
         | Request::Stats(_)
         | Request::Shutdown(_)

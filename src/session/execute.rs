@@ -63,6 +63,7 @@ impl Session {
             Request::Slabs(request) => control::slabs(request, turn),
             Request::Lru(request) => control::lru(request, turn),
             Request::RefreshCertificates => return certificates::refresh(out, turn),
+            Request::Config(request) => return self.config(request, noreply, out, turn),
             Request::Conns => return self.begin_conns(),
             Request::Watch(words) => return self.watch(words, out, turn),
             Request::Quit => return self.end(Want::Close),

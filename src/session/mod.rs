@@ -8,6 +8,7 @@
 //!            ├──── refused ─────► Swallow ── its block has gone ────┤
 //!            ├──── list ────────► Dump ── all items are shown ──────┤
 //!            ├──── a login ─────► Login ── the verdict is there ────┤
+//!            ├──── config set ──► Configuring ── its block is there ┤
 //!            ├──── stats conns ─► Conns ── all of them are listed ──┘
 //!            ├──── watch ───────► Watching, to the end
 //!            └──── quit, ... ───► Over
@@ -28,6 +29,8 @@ mod batch;
 mod binary;
 
 mod certificates;
+
+mod cluster;
 
 mod conns;
 
@@ -81,6 +84,7 @@ use crate::protocol::token::Tokens;
 use crate::store::Value;
 use crate::watch::{Wake, Watcher};
 use access::Access;
+use cluster::Configuring;
 use conns::Listing;
 use dump::Dump;
 use login::Login;
@@ -216,6 +220,8 @@ enum State {
     Conns(Box<Listing>),
     /// A verdict is on its way.
     Login(Box<Login>),
+    /// Amid the block of a list of nodes.
+    Configuring(Box<Configuring>),
     /// Lines of events go out, nothing that comes in matters.
     Watching(Watcher),
     /// Nothing is read any more.
@@ -293,6 +299,7 @@ impl Session {
                 State::SkipLine => self.skip_line(rest),
                 State::Conns(_) => self.list_conns(out),
                 State::Login(_) => self.hear_verdict(out, turn),
+                State::Configuring(_) => self.configure(rest, out, turn),
                 State::Watching(_) => self.listen(rest, out),
                 State::Over => Step { consumed: rest.len(), want: Some(Want::Close) },
             };
@@ -337,6 +344,7 @@ impl Session {
             State::Value(_) => size_of::<Arriving>(),
             State::Conns(listing) => listing.held_bytes(),
             State::Login(_) => size_of::<Login>(),
+            State::Configuring(configuring) => configuring.held_bytes(),
             _ => 0,
         };
         let exchange = if self.access.is_amid_exchange() { EXCHANGE_BYTES } else { 0 };
@@ -364,6 +372,7 @@ impl Session {
         match &self.state {
             State::Value(arriving) => Some(arriving.missing_bytes()),
             State::Swallow(swallow) => Some(swallow.missing_bytes()),
+            State::Configuring(configuring) => Some(configuring.missing_bytes()),
             _ => None,
         }
     }

@@ -14,6 +14,7 @@ use crate::protocol::Reply;
 use crate::protocol::response::value_line;
 use crate::protocol::text::get::{self, Begin, Next, Verb};
 use crate::session::batch::BATCH_MAX;
+use crate::session::cluster::show_nodes;
 use crate::session::execute::count_miss;
 use crate::session::value::log_answer;
 use crate::session::{Output, Session, State, Step, Turn, Want, pause};
@@ -61,7 +62,10 @@ impl Session {
         out: &mut Output,
         turn: &Turn<'_>,
     ) -> Step {
-        look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+        let is_hit = look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+        if !is_hit && turn.shared.discovery.is_some() {
+            show_nodes(key.bytes(), shows_cas, out, turn);
+        }
         out.push(Reply::End.line());
         Step::on(0)
     }
@@ -127,7 +131,10 @@ impl Session {
             if !self.access.is_full() && !self.access.allows(need(touch), key.bytes()) {
                 return self.give_up(Reply::PermissionDenied, out).behind(at);
             }
-            look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+            let is_hit = look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
+            if !is_hit && turn.shared.discovery.is_some() {
+                show_nodes(key.bytes(), shows_cas, out, turn);
+            }
             at = *end;
             if *last {
                 out.push(Reply::End.line());

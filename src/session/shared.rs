@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::discovery::Discovery;
 use crate::limits::PREFIX_MEMORY_PART;
 use crate::memory::Accountant;
 use crate::metrics::Metrics;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub prefixes: Prefixes,
     /// Of a server with TLS; filled by it.
     pub certificates: Option<Arc<dyn Certificates>>,
+    /// `--cluster-file`: of a server that knows the nodes of its cluster; filled by it.
+    pub discovery: Option<Discovery>,
 }
 
 impl Shared {
@@ -55,6 +58,7 @@ impl Shared {
             tunables: Mutex::new(options.tunables.clone()),
             prefixes: Prefixes::new(options.prefix_delimiter, options.detail, prefixes_max),
             certificates: None,
+            discovery: None,
             options,
         }
     }

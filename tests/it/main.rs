@@ -48,6 +48,8 @@ mod faults;
 
 mod floods;
 
+mod discovery;
+
 mod handshakes;
 
 mod control;

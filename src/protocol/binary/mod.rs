@@ -12,6 +12,8 @@
 //! Sections named in comments are those of the binary protocol's description.
 #![forbid(unsafe_code)]
 
+pub mod config;
+
 pub mod response;
 
 #[cfg(test)]

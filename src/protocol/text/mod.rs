@@ -13,6 +13,7 @@ mod login;
 
 pub mod plain;
 
+mod config;
 mod control;
 mod watch;
 
@@ -213,6 +214,7 @@ fn admin<'a>(tokens: &Tokens<'a>, noreply: bool) -> Command<'a> {
         b"lru_crawler" => control::crawler(tokens),
         b"slabs" => control::slabs(tokens),
         b"lru" => control::lru(tokens),
+        b"config" if !is_http(tokens) => Request::Config(config::words(tokens)),
         b"debugtime" => Request::DebugTime(argument.and_then(number::i64)),
         _ if is_http(tokens) => Request::Hangup,
         _ => refused(Reply::Error),

@@ -12,6 +12,7 @@ mod store;
 use crate::metrics::Counter;
 use crate::protocol::binary::response::{self, Head, Status};
 use crate::protocol::binary::{self, Arith, NO_INITIAL, Packet, Request, Tag, Verb};
+use crate::session::cluster::{nodes_as_item, show_nodes_packet};
 use crate::session::execute::{count_delete, count_sum};
 use crate::session::retrieve::{copied_len, copy_or_pin, look_up};
 use crate::session::{Output, Session, Step, Turn, Want, access, admin, pause};
@@ -52,6 +53,9 @@ impl Session {
                 self.end(Want::Close)
             }
             Packet::Refused { tag, status, len } => {
+                if let Some(step) = self.config_packet(rest, out, turn) {
+                    return step;
+                }
                 turn.requests_left -= 1;
                 self.start_swallow_packet(len, tag, status)
             }
@@ -138,7 +142,9 @@ fn retrieve(tag: Tag, key: &[u8], exptime: Option<u32>, out: &mut Output, turn: 
     let shown_key = if matches!(tag.verb, Verb::GetK | Verb::GatK) { key } else { b"" };
     let key = turn.shared.store.key(key);
     let is_hit = look_up(&key, touch, turn, |hit| show(tag, shown_key, hit, out));
-    if !is_hit && !tag.is_quiet {
+    if !is_hit && let Some(nodes) = nodes_as_item(key.bytes(), turn) {
+        show_nodes_packet(tag, shown_key, &nodes, out);
+    } else if !is_hit && !tag.is_quiet {
         tell_missing(tag, shown_key, out);
     }
 }

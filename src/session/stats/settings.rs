@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Sink, yes_no};
-use crate::session::{Options, Tunables, Turn, certificates};
+use crate::session::{Options, Tunables, Turn, certificates, cluster};
 
 pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     let shared = turn.shared;
@@ -44,6 +44,7 @@ pub(super) fn list(into: &mut dyn Sink, turn: &Turn<'_>) {
     into.add("num_napi_ids", &tunables.num_napi_ids);
     into.add("memory_file", &"(null)");
     into.add("client_flags_size", &size_of::<u32>());
+    cluster::settings(into, shared);
 }
 
 fn connections(into: &mut dyn Sink, options: &Options) {

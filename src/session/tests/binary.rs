@@ -26,15 +26,15 @@ fn packet(start: [u8; 2], status: u16, extras: &[u8], key: &str, value: &[u8]) -
     [header(start, key.len(), extras.len(), status, body.len()), body].concat()
 }
 
-fn ask(opcode: u8, extras: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+pub(super) fn ask(opcode: u8, extras: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
     packet([MAGIC, opcode], 0, extras, key, value)
 }
 
-fn told(opcode: u8, extras: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
+pub(super) fn told(opcode: u8, extras: &[u8], key: &str, value: &[u8]) -> Vec<u8> {
     packet([0x81, opcode], 0, extras, key, value)
 }
 
-fn error(opcode: u8, status: u16, text: &str) -> Vec<u8> {
+pub(super) fn error(opcode: u8, status: u16, text: &str) -> Vec<u8> {
     packet([0x81, opcode], status, b"", "", text.as_bytes())
 }
 

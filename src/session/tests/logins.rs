@@ -13,7 +13,7 @@ app:a:prefix=app:
 boss:b:admin
 ";
 
-fn guarded() -> Shared {
+pub(super) fn guarded() -> Shared {
     let options = Options { login: true, sasl: true, shutdown: true, watch: true, ..options() };
     shared_with(options, &store::Options { cas: false, ..store_options() })
 }

@@ -3,6 +3,8 @@
 
 mod binary;
 
+mod cluster;
+
 mod conns;
 
 mod conversations;
