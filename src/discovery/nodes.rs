@@ -10,6 +10,9 @@ use crate::limits::CLUSTER_NODES_MAX;
 /// Longest name of a host (RFC 1035).
 const HOST_LEN_MAX: usize = 255;
 
+/// Of a word that is none of a list, what is shown in the log.
+const SHOWN_CHARS: usize = 80;
+
 /// By what clients tell a newer list: a number that some of them read as signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(u64);
@@ -133,7 +136,10 @@ pub(super) fn read(text: &[u8]) -> Result<(Option<Version>, Vec<Node>), String> 
     for (line, number) in text.lines().zip(1..) {
         let words = line.split('#').next().unwrap_or_default();
         for word in words.split_ascii_whitespace() {
-            let fault = |what: &str| Err(format!("line {number}: {what}: {word:.80}"));
+            // A client may have sent it: nothing of it is for a terminal.
+            let shown: String = word.chars().take(SHOWN_CHARS).collect();
+            let fault =
+                |what: &str| Err(format!("line {number}: {what}: {}", shown.escape_debug()));
             if let (None, true, Some(first)) = (version, list.is_empty(), Version::parse(word)) {
                 version = Some(first);
                 continue;
@@ -194,6 +200,7 @@ mod tests {
             ("a||65536", "line 1: not host|ip|port: a||65536"),
             ("a||+1", "line 1: not host|ip|port: a||+1"),
             ("a\u{e4}||1", "line 1: not host|ip|port: a\u{e4}||1"),
+            ("a\u{1b}[2J||1", "line 1: not host|ip|port: a\\u{1b}[2J||1"),
             ("a||1 b||1 a|10.0.0.1|1", "line 1: twice there: a|10.0.0.1|1"),
         ] {
             assert_eq!(read(text.as_bytes()).unwrap_err(), why, "{text:?}");
