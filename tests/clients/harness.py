@@ -51,6 +51,8 @@ class Needs:
     prepare: Callable = lambda directory: None  # puts files into it, before the daemon starts
     enter: Callable = lambda connection: connection  # makes a connection one that is served
     alive: Callable = ask_version
+    host: str = "127.0.0.1"
+    port: int = -1  # of the system's choice
 
     def and_then(self, *arguments):
         """The same, with further arguments."""
@@ -141,7 +143,7 @@ def running(command, needs=Needs()):
         needs.prepare(Path(directory))
         server = Server(command, Path(directory), needs)
         try:
-            server.await_port()
+            server.start()
             yield server
             server.stop()
         except Exception as error:
@@ -153,34 +155,43 @@ def running(command, needs=Needs()):
 
 
 class Server:
-    """One daemon on a loopback port of the system's choice."""
+    """One daemon on a loopback port: of the system's choice, if nothing else is asked for."""
 
     def __init__(self, command, directory, needs):
         self.command = command
         self.needs = needs
         self.directory = directory  # for the files of a check, too; gone when the daemon is
-        self.port = None
+        self.host, self.port = needs.host, needs.port
         self._port_file = directory / "port"
         self._log = directory / "log"
-        further = [word.replace("{dir}", str(directory)) for word in needs.arguments]
-        asked = {k: v.replace("{dir}", str(directory)) for k, v in needs.environment.items()}
-        with open(self._log, "wb") as log:
+        self._process = None
+
+    def start(self):
+        """Starts it, on the port that it had if it was started before, and waits until it listens."""
+        further = [word.replace("{dir}", str(self.directory)) for word in self.needs.arguments]
+        asked = {
+            name: value.replace("{dir}", str(self.directory))
+            for name, value in self.needs.environment.items()
+        }
+        self._port_file.unlink(missing_ok=True)
+        with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
-                [*command, "-l", "127.0.0.1", "-p", "-1", "-U", "0", *further],
+                [*self.command, "-l", self.host, "-p", str(self.port), "-U", "0", *further],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "MEMCACHED_PORT_FILENAME": str(self._port_file), **asked},
             )
         self.pid = self._process.pid
+        self.await_port()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
-    def another(self):
-        """A second daemon with the same command line, as a context."""
-        return running(self.command, self.needs)
+    def another(self, **changes):
+        """A second daemon, as a context; the same but for what is changed of its needs."""
+        return running(self.command, replace(self.needs, **changes))
 
     @contextmanager
     def and_others(self, count):
@@ -203,7 +214,7 @@ class Server:
 
     def plug(self):
         """A connection as it is before a handshake or a login."""
-        return socket.create_connection(("127.0.0.1", self.port), ANSWER_SECS)
+        return socket.create_connection((self.host, self.port), ANSWER_SECS)
 
     def connect(self):
         """A connection that is served."""
@@ -256,15 +267,38 @@ class Server:
         self.needs.alive(self)
         self._process.terminate()
         same(self._process.wait(STOP_SECS), 0)
+        self._process = None
+
+    @contextmanager
+    def stopped(self):
+        """The daemon is gone within the block, and there again, empty, on its port behind it."""
+        self.stop()
+        yield
+        self.start()
+
+    @contextmanager
+    def frozen(self):
+        """The daemon is there but does nothing within the block, as behind a network that is cut."""
+        self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)  # all its threads stand still only now
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self):
-        """Ends the daemon however it is; does nothing if it has ended."""
-        if not self.has_died():
+        """Ends the daemon however it is; does nothing if it has ended or was never started."""
+        if self.is_running() and not self.has_died():
             self._process.kill()
             self._process.wait()
 
+    def is_running(self):
+        """Whether it has been started and not stopped since."""
+        return self._process is not None
+
     def has_died(self):
-        return self._process.poll() is not None
+        """Whether it has ended without being stopped."""
+        return self.is_running() and self._process.poll() is not None
 
     def obituary(self):
         """How the daemon ended, and the end of its log."""
