@@ -38,16 +38,22 @@ HOSTS = [f"{NETWORK}.{i + 1}" for i in range(COUNT)]
 PROXY = f"{NETWORK}.10"  # with the same port, for who stands between clients and nodes
 
 
-def with_nodes(function):
-    """Makes a function of four nodes one of the first of them, as a check is."""
+def with_nodes_that(**needs):
+    """Makes a function of four nodes that need this one of the first of them, as a check is."""
 
-    @functools.wraps(function)
-    def one(server, *variant):
-        with ExitStack() as stack:
-            others = [stack.enter_context(server.another(host=host)) for host in HOSTS[1:]]
-            function(Nodes([server, *others]), *variant)
+    def decorate(function):
+        @functools.wraps(function)
+        def one(server, *variant):
+            with ExitStack() as stack:
+                others = [stack.enter_context(server.another(host=host)) for host in HOSTS[1:]]
+                function(Nodes([server, *others]), *variant)
 
-    return on(Needs(host=HOSTS[0], port=PORT))(one)
+        return on(Needs(host=HOSTS[0], port=PORT, **needs))(one)
+
+    return decorate
+
+
+with_nodes = with_nodes_that()
 
 
 class Nodes(list):

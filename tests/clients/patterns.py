@@ -1,6 +1,5 @@
 """For the checks of docs/patterns: its programs as modules, and as a reader of the pages runs them."""
 
-import os
 import sys
 
 from harness import REPOSITORY, run_tool
