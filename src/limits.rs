@@ -334,6 +334,10 @@ pub const LOGIN_LEN_MAX: usize = 16 * 1024;
 /// Longest name of a SASL mechanism in bytes (binary, section 5).
 pub const MECHANISM_LEN_MAX: usize = 32;
 
+/// Largest file of options (`--config`). Debian's has 1.3 KB, most of it comments; of more than this it is some
+/// other file.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 64 << 10;
+
 /// Largest file of users in bytes, some hundred thousand of them.
 pub const USER_FILE_BYTES_MAX: u64 = 16 << 20;
 

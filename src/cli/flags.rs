@@ -134,6 +134,7 @@ pub fn all() -> impl Iterator<Item = &'static Flag> {
 #[rustfmt::skip]
 pub const OURS: &[Flag] = &[
     Flag::new('1', "cluster-file", "file", Works, "nodes that clients ask for (\"config get cluster\"), a host|ip|port each"),
+    Flag::new('2', "config", "file", Works, "options in the form of Debian's memcached.conf; those of the command line win"),
 ];
 
 /// Every option of memcached 1.6.45.

@@ -5,6 +5,7 @@
 //! complained of. Nothing here knows the modules that the values are for: that is `config`.
 #![forbid(unsafe_code)]
 
+pub mod config_file;
 pub mod extended;
 pub mod flags;
 pub mod number;
@@ -198,8 +199,11 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usa
     let program = program.to_string_lossy().into_owned();
     let matches = flags::command().try_get_matches_from(args).map_err(|e| not_understood(&e))?;
 
-    let mut given = Given { verbosity: matches.get_count("verbose").into(), ..Given::default() };
-    for (flag, value) in in_order(&matches) {
+    let mut given = Given::default();
+    let options = in_order(&matches);
+    take_files(&mut given, &options)?;
+    given.verbosity += u32::from(matches.get_count("verbose"));
+    for (flag, value) in options {
         match flag.short {
             'h' => return Ok(Invocation::Print(usage::usage(&program))),
             'i' => return Ok(Invocation::Print(usage::licence().to_owned())),
@@ -207,10 +211,25 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Usa
             _ => given.take(flag, value)?,
         }
     }
-    for stray in matches.get_many::<OsString>(STRAY).into_iter().flatten() {
-        given.notes.push(format!("argument {stray:?} is no option and was ignored"));
-    }
+    given.note_strays(&matches);
     Ok(Invocation::Serve(Box::new(given)))
+}
+
+/// Applies the files of `--config`, so that the options of the command line come after theirs and win. Where
+/// it says to listen, it is not beside but instead of what the files say: an address too many may be one
+/// that should not be open.
+fn take_files(given: &mut Given, options: &[(&Flag, &OsStr)]) -> Result<(), UsageError> {
+    let asks = |letters: &str| options.iter().any(|(flag, _)| letters.contains(flag.short));
+    if asks("hiV") {
+        return Ok(());
+    }
+    for (_, value) in options.iter().filter(|(flag, _)| flag.short == config_file::CONFIG) {
+        config_file::take(given, Path::new(value))?;
+    }
+    if asks("l") {
+        given.listen.clear();
+    }
+    Ok(())
 }
 
 /// The options of a command line with their values (empty for those that take none), left to right.
@@ -264,6 +283,8 @@ impl Given {
             'P' => self.pid_file = Some(value.into()),
             'Y' => self.auth_file = Some(value.into()),
             '1' => self.cluster_file = Some(value.into()),
+            // Read before.
+            config_file::CONFIG => {}
             _ if flag.value.is_empty() => self.switch(flag.short),
             _ => {
                 let text = value.to_str().ok_or_else(|| {
@@ -273,6 +294,12 @@ impl Given {
             }
         }
         Ok(())
+    }
+
+    fn note_strays(&mut self, matches: &clap::ArgMatches) {
+        for stray in matches.get_many::<OsString>(STRAY).into_iter().flatten() {
+            self.notes.push(format!("argument {stray:?} is no option and was ignored"));
+        }
     }
 
     /// Applies an option without a value.

@@ -177,3 +177,64 @@ fn what_does_not_exist_is_refused() {
         assert_eq!(run("nuthatch", line).expect_err(line).exit_code, 64, "{line}");
     }
 }
+
+/// A file of options, gone when dropped.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> File {
+        let path = std::env::temp_dir().join(format!("nuthatch-{name}-{}", std::process::id()));
+        std::fs::write(&path, text).unwrap();
+        File(path)
+    }
+
+    /// `line` with the file's name in place of `FILE`.
+    fn in_line(&self, line: &str) -> String {
+        line.replace("FILE", self.0.to_str().unwrap())
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn options_of_the_command_line_come_after_those_of_files() {
+    let file = File::new("cli", "-m 100\n-l 127.0.0.1\n-l ::1\n-v -M\n-o idle_timeout=3,modern\n");
+    let given = check(&file.in_line("-m 200 --config FILE -vv -o track_sizes"));
+    assert_eq!((given.memory_mib, given.verbosity, given.evictions), (200, 3, false));
+    assert_eq!(given.listen, ["127.0.0.1", "::1"]);
+    assert_eq!(given.extended.idle_timeout_secs, 3);
+    assert!(given.extended.tuning.track_sizes);
+    assert_eq!(check(&file.in_line("--conf=FILE -l 10.0.0.1")).listen, ["10.0.0.1"]);
+    assert!(check(&file.in_line("-l _ --config FILE")).listen.is_empty(), "the default");
+    let other = File::new("cli-other", "-m 300\n-l 10.0.0.2\n");
+    let both = format!("{} {}", file.in_line("--config FILE"), other.in_line("--config FILE"));
+    let given = check(&both);
+    assert_eq!(given.memory_mib, 300);
+    assert_eq!(given.listen, ["127.0.0.1", "::1", "10.0.0.2"]);
+}
+
+#[test]
+fn a_file_of_options_that_cannot_be_used() {
+    let wrong = File::new("cli-wrong", "-m 5\n-t 0\n");
+    let path = wrong.0.display();
+    check_refused(
+        &wrong.in_line("--config FILE"),
+        &format!("{path}:2: Number of threads must be greater than 0"),
+        1,
+    );
+    assert!(matches!(
+        run("nuthatch", &wrong.in_line("--config FILE -h")),
+        Ok(Invocation::Print(_))
+    ));
+    let missing = run("nuthatch", "--config /nonexistent/x").expect_err("no file");
+    assert!(missing.message.starts_with("--config: cannot read /nonexistent/x: No such file"));
+    assert_eq!(missing.exit_code, 1);
+    check_refused("--config /", "--config: cannot read /: not a regular file", 1);
+    let long = File::new("cli-long", &"#\n".repeat(40_000));
+    let error = run("nuthatch", &long.in_line("--config FILE")).expect_err("too long");
+    assert!(error.message.contains("too large"), "{}", error.message);
+}

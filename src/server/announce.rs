@@ -152,7 +152,7 @@ fn write_pid(path: &Path) {
     let temporary = with_suffix(path, ".tmp");
     if let Err(err) = replace(path, &temporary, &format!("{}\n", Pid::this())) {
         let (name, reason) = (temporary.display(), os_text(&err));
-        log::warn!("Could not open the pid file {name} for writing: {reason}");
+        log::warn!("Could not open the pid file {name} for writing: {reason}; there is none");
     }
 }
 

@@ -143,7 +143,9 @@ pub fn raise_open_files(wanted: u64, needed: u64) -> Result<(), StartError> {
 /// Looks a user up by name, so that a wrong name is found before anything is done.
 pub fn find_user(name: &str) -> Result<User, StartError> {
     User::from_name(name).ok().flatten().ok_or_else(|| StartError {
-        message: format!("can't find the user {name} to switch to"),
+        message: format!(
+            "can't find the user {name} to switch to (-u): create it, or name another"
+        ),
         exit_code: EX_NOUSER,
     })
 }
@@ -176,7 +178,7 @@ mod tests {
     #[test]
     fn an_unknown_user_is_named() {
         let error = find_user("no such user").expect_err("no such user");
-        assert_eq!(error.message, "can't find the user no such user to switch to");
+        assert!(error.message.starts_with("can't find the user no such user to switch to"));
         assert_eq!(error.exit_code, 67);
         assert!(find_user("root").is_ok_and(|user| user.uid.is_root()));
     }

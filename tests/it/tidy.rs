@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("journal", &["limits", "clock"]),
     ("passwd", &["auth"]),
-    ("cli", &["passwd", "auth", "limits"]),
+    ("cli", &["passwd", "auth", "file", "limits"]),
     (
         "config",
         &[
