@@ -387,6 +387,12 @@ pub const GUARDED_ADDRESSES_MAX: usize = 4096;
 /// The list of a cluster's nodes, as a file or as a client sends it (ElastiCache's `config_size_max`).
 pub const CLUSTER_BYTES_MAX: usize = 64 * 1024;
 
+/// Lists that clients send at a time: each is held in memory beside `-m` until it is there.
+pub const CLUSTER_UPLOADS_MAX: usize = 16;
+
+/// Lines about them in the log a second.
+pub const CLUSTER_LINES_PER_LOOK: u32 = 8;
+
 /// Nodes in it: ElastiCache has up to 60 in a cluster.
 pub const CLUSTER_NODES_MAX: usize = 1024;
 

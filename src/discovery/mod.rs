@@ -1,8 +1,8 @@
 //! The nodes of a cluster, for clients that ask any one of them for all (ElastiCache's auto discovery).
 //!
 //! They stand in a file, which is read again when it changes; a client with the right to may put others
-//! in their place until it does. Clients tell a newer list by its version, so that never falls by itself: not
-//! when the file changes, not when the server starts again, where it is that of the file.
+//! in their place until it does. Clients tell a newer list by its version, so that never falls while the server
+//! runs but by a client's word; where it starts again it is that of the file.
 #![forbid(unsafe_code)]
 
 mod nodes;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::file::{self, Stamp};
-use crate::limits::CLUSTER_BYTES_MAX;
+use crate::limits::{CLUSTER_BYTES_MAX, CLUSTER_LINES_PER_LOOK, CLUSTER_UPLOADS_MAX};
 use nodes::{Node, Version};
 
 pub use nodes::Nodes;
@@ -30,6 +30,10 @@ pub struct Discovery {
     /// By a name that a change of directory does not change; None: there is no file.
     path: Option<PathBuf>,
     state: Mutex<State>,
+    /// Held by who reads the file, so that nobody puts an older content in place of a newer one.
+    reading: Mutex<()>,
+    /// As many as there are [`Place`]s.
+    places: Arc<()>,
 }
 
 #[derive(Debug)]
@@ -42,7 +46,14 @@ struct State {
     read: Option<Stamp>,
     /// Of the file at the last look.
     seen: Option<Stamp>,
+    /// Lines that clients can still make the log have until the next look, and those that it has not got.
+    lines_left: u32,
+    unsaid: u64,
 }
+
+/// Lets a client send a list; it counts until it is dropped.
+#[derive(Debug)]
+pub struct Place(#[expect(dead_code, reason = "counts by being there")] Arc<()>);
 
 impl Discovery {
     /// Reads the file. `Err`: the line for a person that says what is wrong with it.
@@ -50,18 +61,25 @@ impl Discovery {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let stamp = file::stamp(&path);
         let (named, list) = load(&path)?;
-        let version = named.unwrap_or_else(|| modified(stamp));
-        let nodes = Some(Arc::new(Nodes::new(version, list)));
-        let state = State { nodes, version, read: stamp, seen: stamp };
-        Ok(Discovery { path: Some(path), state: Mutex::new(state) })
+        let nodes = Nodes::new(named.unwrap_or_else(|| modified(stamp)), list);
+        Ok(Discovery::serving(nodes, Some(path), stamp))
     }
 
     /// A list without a file, which clients alone can change.
     pub fn fixed(text: &[u8]) -> Result<Discovery, String> {
-        let nodes = Nodes::sent(text)?;
-        let version = nodes.version();
-        let state = State { nodes: Some(Arc::new(nodes)), version, read: None, seen: None };
-        Ok(Discovery { path: None, state: Mutex::new(state) })
+        Ok(Discovery::serving(Nodes::sent(text)?, None, None))
+    }
+
+    fn serving(nodes: Nodes, path: Option<PathBuf>, stamp: Option<Stamp>) -> Discovery {
+        let state = State {
+            version: nodes.version(),
+            nodes: Some(Arc::new(nodes)),
+            read: stamp,
+            seen: stamp,
+            lines_left: CLUSTER_LINES_PER_LOOK,
+            unsaid: 0,
+        };
+        Discovery { path, state: Mutex::new(state), reading: Mutex::new(()), places: Arc::new(()) }
     }
 
     /// What is served; None: nothing, since it was deleted.
@@ -69,59 +87,93 @@ impl Discovery {
         self.state.lock().nodes.clone()
     }
 
+    /// Lets a client send a list, which is held until it is there. None: as many are on their way as may be,
+    /// or a few more where several threads ask at once.
+    pub fn place(&self) -> Option<Place> {
+        let is_free = Arc::strong_count(&self.places) <= CLUSTER_UPLOADS_MAX;
+        is_free.then(|| Place(Arc::clone(&self.places)))
+    }
+
     /// Serves what a client has sent, as it is, until the file changes: a version, a line feed, nodes with spaces
-    /// between them. `Err`: what is wrong with it.
-    pub fn set(&self, text: &[u8]) -> Result<(), String> {
-        let nodes = Nodes::sent(text)?;
-        log::info!("config set cluster: {nodes}");
+    /// between them. False: it is no list, the log says why.
+    pub fn set(&self, text: &[u8]) -> bool {
+        let nodes = match Nodes::sent(text) {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                self.state.lock().say(|| log::warn!("config set cluster: {error}"));
+                return false;
+            }
+        };
         let mut state = self.state.lock();
+        state.say(|| log::info!("config set cluster: {nodes}"));
         state.version = state.version.max(nodes.version());
         state.nodes = Some(Arc::new(nodes));
-        Ok(())
+        true
     }
 
     /// Serves nothing until the file changes. Whether there was something.
     pub fn delete(&self) -> bool {
-        let was_there = self.state.lock().nodes.take().is_some();
+        let mut state = self.state.lock();
+        let was_there = state.nodes.take().is_some();
         if was_there {
-            log::info!("config delete cluster: no nodes");
+            state.say(|| log::info!("config delete cluster: no nodes"));
         }
         was_there
     }
 
     /// Reads the file anew. What comes of it is in the log; what is wrong changes nothing.
     pub fn refresh(&self) {
-        if let Some(path) = &self.path {
-            self.state.lock().refresh(path);
+        let Some(path) = &self.path else { return };
+        let _turn = self.reading.lock();
+        let stamp = file::stamp(path);
+        // Clients are told meanwhile: a file may be far away.
+        let loaded = load(path);
+        let mut state = self.state.lock();
+        state.read = stamp;
+        match loaded {
+            Ok((named, list)) => {
+                let nodes = state.follow(named, list);
+                log::info!("{}: {nodes}", path.display());
+                state.version = nodes.version();
+                state.nodes = Some(Arc::new(nodes));
+            }
+            Err(error) => log::error!("{error} (the nodes in use stay)"),
         }
     }
 
     /// Reads the file anew if it has changed and has been left alone since the last call, so that half of a
-    /// change is not taken for all of it.
+    /// change is not taken for all of it. To be called once a second.
     pub fn refresh_if_changed(&self) {
-        let Some(path) = &self.path else { return };
-        let stamp = file::stamp(path);
-        let mut state = self.state.lock();
-        let is_at_rest = stamp == state.seen;
-        state.seen = stamp;
-        if is_at_rest && stamp != state.read {
-            state.refresh(path);
+        let stamp = self.path.as_deref().and_then(file::stamp);
+        let has_changed = {
+            let mut state = self.state.lock();
+            state.may_say_again();
+            let is_at_rest = stamp == state.seen;
+            state.seen = stamp;
+            is_at_rest && stamp != state.read
+        };
+        if has_changed {
+            self.refresh();
         }
     }
 }
 
 impl State {
-    fn refresh(&mut self, path: &Path) {
-        self.read = file::stamp(path);
-        match load(path) {
-            Ok((named, list)) => {
-                let nodes = self.follow(named, list);
-                log::info!("{}: {nodes}", path.display());
-                self.version = nodes.version();
-                self.nodes = Some(Arc::new(nodes));
-            }
-            Err(error) => log::error!("{error} (the nodes in use stay)"),
+    /// Makes a line of the log that a client can cause, while there are not too many.
+    fn say(&mut self, line: impl FnOnce()) {
+        if self.lines_left == 0 {
+            self.unsaid += 1;
+        } else {
+            self.lines_left -= 1;
+            line();
         }
+    }
+
+    fn may_say_again(&mut self) {
+        if self.unsaid > 0 {
+            log::warn!("{} lines about config set and delete were left out", self.unsaid);
+        }
+        (self.lines_left, self.unsaid) = (CLUSTER_LINES_PER_LOOK, 0);
     }
 
     /// What the file says now. Other nodes than before have a version above all before.

@@ -20,6 +20,10 @@ pub(super) struct Version(u64);
 impl Version {
     const MAX: Version = Version(i64::MAX as u64);
 
+    /// Highest that is taken from a file or a client: no client rounds it (those that have all numbers as
+    /// fractions), and there is room above it for every change to come.
+    const GIVEN_MAX: Version = Version(1 << 53);
+
     /// That of a time in Unix seconds.
     pub(super) fn of_secs(secs: i64) -> Version {
         Version(u64::try_from(secs).unwrap_or(0))
@@ -32,7 +36,7 @@ impl Version {
     fn parse(text: &str) -> Option<Version> {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let version = Version(text.parse().ok().filter(|_| is_number)?);
-        (version <= Version::MAX).then_some(version)
+        (version <= Version::GIVEN_MAX).then_some(version)
     }
 }
 
@@ -190,7 +194,7 @@ mod tests {
             ("7", "no nodes in it"),
             ("a||1 7", "line 1: not host|ip|port: 7"),
             ("7\n8\na||1", "line 2: not host|ip|port: 8"),
-            ("9223372036854775808 a||1", "line 1: not host|ip|port: 9223372036854775808"),
+            ("9007199254740993 a||1", "line 1: not host|ip|port: 9007199254740993"),
             ("a||1\nb", "line 2: not host|ip|port: b"),
             ("a|1", "line 1: not host|ip|port: a|1"),
             ("a||1|", "line 1: not host|ip|port: a||1|"),

@@ -96,16 +96,16 @@ fn a_change_is_read_when_the_file_is_left_alone() {
 fn what_a_client_sends_stands_until_the_file_changes() {
     let file = Temporary::with("sent", "5 a||1");
     let discovery = Discovery::open(&file.0).expect("a list");
-    discovery.set(b"3\nz|10.0.0.9|1\n").expect("a list");
+    assert!(discovery.set(b"3\nz|10.0.0.9|1\n"));
     (0..2).for_each(|_| discovery.refresh_if_changed());
     assert_eq!(told(&discovery), "3\nz|10.0.0.9|1\n");
-    assert_eq!(discovery.set(b"4\nz").unwrap_err(), "line 2: not host|ip|port: z");
+    assert!(!discovery.set(b"4\nz"));
     assert_eq!(told(&discovery), "3\nz|10.0.0.9|1\n");
     // Above what was there before, though the file names no other.
     file.write("5 a||1 b||1");
     discovery.refresh();
     assert_eq!(told(&discovery), "6\na||1 b||1\n");
-    discovery.set(b"40\nz||1").expect("a list");
+    assert!(discovery.set(b"40\nz||1"));
     file.write("5 a||1");
     discovery.refresh();
     assert_eq!(told(&discovery), "41\na||1\n");
@@ -113,6 +113,47 @@ fn what_a_client_sends_stands_until_the_file_changes() {
     assert_eq!(told(&discovery), "");
     discovery.refresh();
     assert_eq!(told(&discovery), "42\na||1\n");
+}
+
+/// There is always a higher version for the next change.
+#[test]
+fn no_client_can_use_up_the_versions() {
+    let file = Temporary::with("highest", "a||1");
+    let discovery = Discovery::open(&file.0).expect("a list");
+    let highest = 1u64 << 53;
+    assert!(!discovery.set(format!("{}\nz||1\n", highest + 1).as_bytes()));
+    assert!(discovery.set(format!("{highest}\nz||1\n").as_bytes()));
+    for (next, text) in (1..).zip(["b||1", "7 c||1", "b||1"]) {
+        file.write(text);
+        discovery.refresh();
+        assert!(told(&discovery).starts_with(&format!("{}\n", highest + next)), "{text}");
+    }
+}
+
+#[test]
+fn what_clients_make_the_log_have_is_bounded() {
+    let discovery = Discovery::fixed(b"1\na||1").expect("a list");
+    let said = |discovery: &Discovery| {
+        let state = discovery.state.lock();
+        (CLUSTER_LINES_PER_LOOK - state.lines_left, state.unsaid)
+    };
+    (0..2).for_each(|_| assert!(discovery.set(b"2\nb||1") && !discovery.set(b"nothing")));
+    assert_eq!(said(&discovery), (4, 0));
+    assert!(discovery.delete() && !discovery.delete());
+    (0..100).for_each(|_| assert!(!discovery.set(b"nothing")));
+    assert_eq!(said(&discovery), (CLUSTER_LINES_PER_LOOK, 105 - u64::from(CLUSTER_LINES_PER_LOOK)));
+    discovery.refresh_if_changed();
+    assert_eq!(said(&discovery), (0, 0));
+}
+
+#[test]
+fn few_lists_are_on_their_way_at_a_time() {
+    let discovery = Discovery::fixed(b"1\na||1").expect("a list");
+    let mut places: Vec<Place> =
+        (0..CLUSTER_UPLOADS_MAX).filter_map(|_| discovery.place()).collect();
+    assert!(places.len() == CLUSTER_UPLOADS_MAX && discovery.place().is_none());
+    places.pop();
+    assert!(discovery.place().is_some());
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::protocol::Reply;
 use crate::protocol::request::StoreLine;
 use crate::protocol::text::get::Verb;
 use crate::protocol::text::plain;
+use crate::session::cluster::is_list;
 use crate::session::execute::arith;
 use crate::session::value::{BLOCK_END, answer};
 use crate::session::{Output, Session, State, Step, Turn, pause};
@@ -180,6 +181,9 @@ fn read_one<'a>(input: &'a [u8], turn: &Turn<'_>) -> Option<Ready<'a>> {
     let store = &turn.shared.store;
     if let Some(verb) = Verb::of(input) {
         let (key, len) = plain::get(verb, input).filter(|_| !verb.touches())?;
+        if is_list(key, turn) {
+            return None;
+        }
         let plain = Some(Plain::Get { shows_cas: verb.shows_cas() });
         return Some(Ready { key: store.key(key), len, block_len: 0, plain });
     }

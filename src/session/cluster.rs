@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::auth::Need;
-use crate::discovery::{Discovery, ITEM_KEY, KEY, Nodes};
+use crate::discovery::{Discovery, ITEM_KEY, KEY, Nodes, Place};
 use crate::limits::CLUSTER_BYTES_MAX;
 use crate::protocol::Reply;
 use crate::protocol::binary::Tag;
@@ -27,6 +27,7 @@ pub(super) struct Configuring {
     block: Vec<u8>,
     missing: usize,
     then: Then,
+    _place: Place,
 }
 
 /// How a client is told what became of it.
@@ -76,11 +77,12 @@ impl Session {
             Config::Delete(_) if !is_admin => return self.refuse_line(0, noreply, out),
             Config::Set { key, value_len } => {
                 let block_len = value_len + BLOCK_END.len();
-                return match refusal(key, value_len) {
-                    Some((error, _)) => self.start_swallow(block_len as u64, error, noreply),
-                    None => self.start_configuring(block_len, Then::Line { noreply }),
+                return match self.admit(discovery, key, value_len) {
+                    Err((error, _)) => self.start_swallow(block_len as u64, error, noreply),
+                    Ok(place) => self.start_configuring(block_len, Then::Line { noreply }, place),
                 };
             }
+            Config::Delete(_) if self.is_over_udp() => Reply::NotOverUdp,
             Config::Delete(KEY) if discovery.delete() => Reply::Deleted,
             Config::Delete(_) => Reply::NotFound,
             Config::Refused { error, block_len: 0 } => error,
@@ -145,19 +147,41 @@ impl Session {
             }
             Config::Delete(_) if !is_admin => refuse(tag, Status::AuthFailure, out),
             Config::Set { key, value_len } => {
-                return match refusal(key, value_len) {
-                    Some((_, status)) => self.start_swallow_packet(value_len as u64, tag, status),
-                    None => self.start_configuring(value_len, Then::Packet(tag)),
+                return match self.admit(discovery, key, value_len) {
+                    Err((_, status)) => self.start_swallow_packet(value_len as u64, tag, status),
+                    Ok(place) => self.start_configuring(value_len, Then::Packet(tag), place),
                 };
             }
+            Config::Delete(_) if self.is_over_udp() => refuse(tag, Status::Invalid, out),
             Config::Delete(KEY) if discovery.delete() => done(tag, out),
             Config::Delete(_) => refuse(tag, Status::NotFound, out),
         }
         Step::on(0)
     }
 
-    fn start_configuring(&mut self, block_len: usize, then: Then) -> Step {
-        let configuring = Configuring { block: Vec::new(), missing: block_len, then };
+    /// Whether a list may be sent, or why not, as a line and as a status.
+    fn admit(
+        &self,
+        discovery: &Discovery,
+        key: &[u8],
+        value_len: usize,
+    ) -> Result<Place, (Reply, Status)> {
+        // Whoever has sent it: a sender's address is quickly made up.
+        if self.is_over_udp() {
+            return Err((Reply::NotOverUdp, Status::Invalid));
+        }
+        if key != KEY {
+            return Err((Reply::BadConfigKey, Status::Invalid));
+        }
+        if value_len > CLUSTER_BYTES_MAX {
+            return Err((Reply::TooLarge, Status::TooLarge));
+        }
+        discovery.place().ok_or((Reply::NoMemoryStoring, Status::NoMemoryStoring))
+    }
+
+    fn start_configuring(&mut self, block_len: usize, then: Then, place: Place) -> Step {
+        let configuring =
+            Configuring { block: Vec::new(), missing: block_len, then, _place: place };
         self.state = State::Configuring(Box::new(configuring));
         Step::on(0)
     }
@@ -176,36 +200,43 @@ impl Session {
         else {
             return Step::on(consumed);
         };
-        let set = |text: &[u8]| match &turn.shared.discovery {
-            Some(discovery) => discovery.set(text),
-            None => Err("there is no list".to_owned()),
-        };
-        match configuring.then {
-            Then::Line { noreply } => {
-                let reply = match configuring.block.strip_suffix(BLOCK_END) {
+        let set = |text| turn.shared.discovery.as_ref().is_some_and(|them| them.set(text));
+        match (configuring.then, configuring.block.as_slice()) {
+            (Then::Packet(tag), text) if set(text) => done(tag, out),
+            (Then::Packet(tag), _) => refuse(tag, Status::Invalid, out),
+            (Then::Line { noreply }, block) => {
+                let reply = match block.strip_suffix(BLOCK_END) {
                     None => Reply::BadChunk,
-                    Some(text) => set(text).map_or_else(bad_list, |()| Reply::Stored),
+                    Some(text) if set(text) => Reply::Stored,
+                    Some(_) => Reply::BadCluster,
                 };
                 answer(reply, noreply, out);
             }
-            Then::Packet(tag) => match set(&configuring.block) {
-                Ok(()) => done(tag, out),
-                Err(error) => {
-                    bad_list(error);
-                    refuse(tag, Status::Invalid, out);
-                }
-            },
         }
         Step::on(consumed)
     }
 }
 
-/// Shows the list to a client that asks for it as for an item, which is not there.
+/// Whether `key` is that of the item by which old clients ask for the list. What is stored under it is nobody's to
+/// see: it would be another list, by whom may not change this one.
+#[inline]
+pub(super) fn is_list(key: &[u8], turn: &Turn<'_>) -> bool {
+    turn.shared.discovery.is_some() && is_its_key(key)
+}
+
+/// Apart, so that a server without a list has one test a key.
 #[cold]
-pub(super) fn show_nodes(key: &[u8], shows_cas: bool, out: &mut Output, turn: &Turn<'_>) {
-    if let Some(nodes) = nodes_as_item(key, turn) {
+#[inline(never)]
+fn is_its_key(key: &[u8]) -> bool {
+    key == ITEM_KEY
+}
+
+/// Shows the list to a client that asks for it as for an item.
+#[cold]
+pub(super) fn show_nodes(shows_cas: bool, out: &mut Output, turn: &Turn<'_>) {
+    if let Some(nodes) = nodes(turn) {
         let text = nodes.text();
-        value_line(out.bytes(), key, 0, text.len(), shows_cas.then_some(0), text.len());
+        value_line(out.bytes(), ITEM_KEY, 0, text.len(), shows_cas.then_some(0), text.len());
         out.push(text);
         out.push(b"\r\n");
     }
@@ -219,10 +250,9 @@ pub(super) fn settings(into: &mut dyn Sink, shared: &Shared) {
     }
 }
 
-/// The list, if `key` is that of the item by which old clients ask for it.
-pub(super) fn nodes_as_item(key: &[u8], turn: &Turn<'_>) -> Option<Arc<Nodes>> {
-    let discovery = turn.shared.discovery.as_ref()?;
-    (key == ITEM_KEY).then(|| discovery.nodes()).flatten()
+/// The list, if there is one.
+pub(super) fn nodes(turn: &Turn<'_>) -> Option<Arc<Nodes>> {
+    turn.shared.discovery.as_ref().and_then(Discovery::nodes)
 }
 
 /// Appends the list as a packet.
@@ -237,21 +267,4 @@ fn done(tag: Tag, out: &mut Output) {
     if !tag.is_quiet {
         response::done(out.bytes(), tag, 0);
     }
-}
-
-/// Why what is to be set is not taken, as a line and as a status.
-fn refusal(key: &[u8], value_len: usize) -> Option<(Reply, Status)> {
-    if key != KEY {
-        Some((Reply::BadConfigKey, Status::Invalid))
-    } else if value_len > CLUSTER_BYTES_MAX {
-        Some((Reply::TooLarge, Status::TooLarge))
-    } else {
-        None
-    }
-}
-
-/// What is wrong with a list is for the log.
-fn bad_list(error: String) -> Reply {
-    log::warn!("config set cluster: {error}");
-    Reply::BadCluster
 }

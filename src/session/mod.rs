@@ -193,7 +193,7 @@ pub struct Session {
     protocol: Protocol,
     /// The caller holds the beginning of a line or a packet.
     is_line_begun: bool,
-    /// It may wait for memory.
+    /// It may wait for memory; not over UDP.
     waits: bool,
     /// Bytes of the last value that was stored, if it was large and nothing but such has come since.
     large_len: u32,

@@ -14,7 +14,7 @@ use crate::protocol::Reply;
 use crate::protocol::response::value_line;
 use crate::protocol::text::get::{self, Begin, Next, Verb};
 use crate::session::batch::BATCH_MAX;
-use crate::session::cluster::show_nodes;
+use crate::session::cluster::{is_list, show_nodes};
 use crate::session::execute::count_miss;
 use crate::session::value::log_answer;
 use crate::session::{Output, Session, State, Step, Turn, Want, pause};
@@ -62,10 +62,7 @@ impl Session {
         out: &mut Output,
         turn: &Turn<'_>,
     ) -> Step {
-        let is_hit = look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
-        if !is_hit && turn.shared.discovery.is_some() {
-            show_nodes(key.bytes(), shows_cas, out, turn);
-        }
+        look_up(key, None, turn, |hit| show(hit, key.bytes(), shows_cas, out));
         out.push(Reply::End.line());
         Step::on(0)
     }
@@ -128,12 +125,12 @@ impl Session {
                 return step.behind(at);
             }
             note_key(key.bytes(), turn);
-            if !self.access.is_full() && !self.access.allows(need(touch), key.bytes()) {
+            if touch.is_none() && is_list(key.bytes(), turn) {
+                show_nodes(shows_cas, out, turn);
+            } else if !self.access.is_full() && !self.access.allows(need(touch), key.bytes()) {
                 return self.give_up(Reply::PermissionDenied, out).behind(at);
-            }
-            let is_hit = look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
-            if !is_hit && turn.shared.discovery.is_some() {
-                show_nodes(key.bytes(), shows_cas, out, turn);
+            } else {
+                look_up(key, touch, turn, |hit| show(hit, key.bytes(), shows_cas, out));
             }
             at = *end;
             if *last {

@@ -71,6 +71,11 @@ impl Session {
         self.waits = false;
     }
 
+    /// Whether it is a datagram's.
+    pub(super) fn is_over_udp(&self) -> bool {
+        !self.waits
+    }
+
     /// What a line has to wait for that begins `rest`, while each value is asked for. None: it may go on, and
     /// only it.
     #[cold]

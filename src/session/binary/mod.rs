@@ -9,10 +9,11 @@ mod stats;
 
 mod store;
 
+use crate::auth::Need;
 use crate::metrics::Counter;
 use crate::protocol::binary::response::{self, Head, Status};
 use crate::protocol::binary::{self, Arith, NO_INITIAL, Packet, Request, Tag, Verb};
-use crate::session::cluster::{nodes_as_item, show_nodes_packet};
+use crate::session::cluster::{is_list, nodes, show_nodes_packet};
 use crate::session::execute::{count_delete, count_sum};
 use crate::session::retrieve::{copied_len, copy_or_pin, look_up};
 use crate::session::{Output, Session, Step, Turn, Want, access, admin, pause};
@@ -78,7 +79,8 @@ impl Session {
     ) -> Step {
         if !self.access.is_full() {
             let (need, key) = access::of_packet(tag.verb, &request);
-            if !self.access.allows(need, key) {
+            let is_free = need == Need::Read && is_list(key, turn);
+            if !is_free && !self.access.allows(need, key) {
                 return self.refuse_packet(tag, &request, out);
             }
         }
@@ -140,12 +142,23 @@ fn tell_done(tag: Tag, done: Result<(), Status>, out: &mut Output) {
 fn retrieve(tag: Tag, key: &[u8], exptime: Option<u32>, out: &mut Output, turn: &mut Turn<'_>) {
     let touch = exptime.map(|exptime| turn.now.expiry_unsigned(exptime));
     let shown_key = if matches!(tag.verb, Verb::GetK | Verb::GatK) { key } else { b"" };
+    if touch.is_none() && is_list(key, turn) {
+        return show_list(tag, shown_key, out, turn);
+    }
     let key = turn.shared.store.key(key);
     let is_hit = look_up(&key, touch, turn, |hit| show(tag, shown_key, hit, out));
-    if !is_hit && let Some(nodes) = nodes_as_item(key.bytes(), turn) {
-        show_nodes_packet(tag, shown_key, &nodes, out);
-    } else if !is_hit && !tag.is_quiet {
+    if !is_hit && !tag.is_quiet {
         tell_missing(tag, shown_key, out);
+    }
+}
+
+/// Shows the list of nodes to a client that asks for it as for an item.
+#[cold]
+fn show_list(tag: Tag, shown_key: &[u8], out: &mut Output, turn: &Turn<'_>) {
+    match nodes(turn) {
+        Some(nodes) => show_nodes_packet(tag, shown_key, &nodes, out),
+        None if tag.is_quiet => {}
+        None => tell_missing(tag, shown_key, out),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::binary::{ask, error, told};
 use super::*;
 use crate::discovery::Discovery;
-use crate::limits::CLUSTER_BYTES_MAX;
+use crate::limits::{CLUSTER_BYTES_MAX, CLUSTER_UPLOADS_MAX};
 
 const NODES: &str = "12\na.example.com|10.0.0.1|11211 b.example.com|10.0.0.2|11211\n";
 
@@ -42,10 +42,15 @@ fn clients_are_shown_the_nodes() {
             "VALUE {item}\r\n{NODES}\r\nEND\r\nVALUE {item}\r\n{NODES}\r\nEND\r\nVALUE {item} 0\r\n{NODES}\r\nEND\r\n"
         ),
     );
-    // It is no item: who stores one of that name sees that one.
+    // It is no item, and who stores one of that name changes nothing for those who look for nodes.
     check(
-        "set AmazonElastiCache:cluster 0 0 1\r\nx\r\nget AmazonElastiCache:cluster\r\n",
-        "STORED\r\nVALUE AmazonElastiCache:cluster 0 1\r\nx\r\nEND\r\n",
+        "set AmazonElastiCache:cluster 0 0 1\r\nx\r\nget AmazonElastiCache:cluster\r\n\
+         config delete cluster\r\nget AmazonElastiCache:cluster\r\n\
+         gat 0 AmazonElastiCache:cluster\r\n",
+        &format!(
+            "STORED\r\nVALUE {item}\r\n{NODES}\r\nEND\r\nDELETED\r\nEND\r\n\
+             VALUE AmazonElastiCache:cluster 0 1\r\nx\r\nEND\r\n"
+        ),
     );
     check("delete AmazonElastiCache:cluster\r\n", "NOT_FOUND\r\n");
 }
@@ -121,11 +126,48 @@ fn changing_them_is_for_administrators() {
             format!("config get cluster\r\n{other}config delete cluster\r\nconfig get cluster\r\n");
         check(user, password, &send, &format!("{shown}{denied}{denied}{shown}"));
     }
+    // Reading it needs no right at all, in either way.
+    let item = format!("VALUE AmazonElastiCache:cluster 0 {}\r\n{NODES}\r\nEND\r\n", NODES.len());
+    for (user, password) in [("writer", "w"), ("app", "a"), ("boss", "b")] {
+        check(user, password, "get AmazonElastiCache:cluster\r\n", &item);
+        check(user, password, "get AmazonElastiCache:clusters\r\n", denied);
+    }
     for (user, password) in [("boss", "b"), ("foo", "bar")] {
         let send = format!("{other}config delete cluster\r\n");
         check(user, password, &send, "STORED\r\nDELETED\r\n");
     }
     check_all_splits(guarded, b"config get cluster\r\n", b"CLIENT_ERROR unauthenticated\r\n");
+}
+
+#[test]
+fn as_many_as_are_on_their_way_are_all() {
+    let shared = open();
+    let line = "config set cluster 0 7\r\n";
+    let mut senders: Vec<Client> = (0..CLUSTER_UPLOADS_MAX).map(|_| Client::new(&shared)).collect();
+    senders.iter_mut().for_each(|sender| sender.check(line, ""));
+    let mut late = Client::new(&shared);
+    late.check(
+        &format!("{line}13\nc||1\r\nconfig get other\r\n"),
+        "SERVER_ERROR out of memory storing object\r\nEND\r\n",
+    );
+    drop(senders.pop());
+    late.check(&format!("{line}13\nc||1\r\n"), "STORED\r\n");
+    senders[0].check("14\nc||1\r\n", "STORED\r\n");
+}
+
+#[test]
+fn nothing_is_changed_over_udp() {
+    let shared = open();
+    let answers = |payload: &[u8]| datagrams::answers(&shared, payload).0.concat();
+    let refused = Reply::NotOverUdp.line();
+    assert_same(refused, &answers(b"config set cluster 0 7\r\n13\nc||1\r\n"));
+    assert_same(refused, &answers(b"config delete cluster\r\n"));
+    let shown = format!("{}END\r\n", config(NODES));
+    assert_same(shown.as_bytes(), &answers(b"config get cluster\r\n"));
+    let invalid = error(0x64, 4, "Invalid arguments");
+    assert_same(&invalid, &answers(&ask(0x64, &[0; 4], "cluster", b"13\nc||1\n")));
+    let invalid = error(0x66, 4, "Invalid arguments");
+    assert_same(&invalid, &answers(&ask(0x66, b"", "cluster", b"")));
 }
 
 #[test]
@@ -180,4 +222,11 @@ fn packets() {
     let item = "AmazonElastiCache:cluster";
     check(&[&ask(0x00, b"", item, b"")], &[&told(0x00, flags, "", nodes)]);
     check(&[&ask(0x0d, b"", item, b"")], &[&told(0x0d, flags, item, nodes)]);
+    // Deleted, it is missing, whatever is stored under its name.
+    let planted = ask(0x11, &[0; 8], item, b"x");
+    check(&[&planted, &ask(0x09, b"", item, b"")], &[&told(0x09, flags, "", nodes)]);
+    check(
+        &[&planted, &delete(0x67), &ask(0x00, b"", item, b""), &ask(0x09, b"", item, b"")],
+        &[&error(0x00, 1, not_found)],
+    );
 }

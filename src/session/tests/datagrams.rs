@@ -5,7 +5,7 @@ use crate::limits::DATAGRAM_ANSWERS_MAX_BYTES;
 use crate::protocol::Reply;
 
 /// What is answered to `payload`, request by request, and what comes last.
-fn answers(shared: &Shared, payload: &[u8]) -> (Vec<Vec<u8>>, Next) {
+pub(super) fn answers(shared: &Shared, payload: &[u8]) -> (Vec<Vec<u8>>, Next) {
     let client = Client::new(shared);
     let mut datagram = Datagram::new(Protocol::Auto);
     let (mut all, mut answer) = (Vec::new(), Vec::new());
