@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import json
 import os
 import signal
 import socket
@@ -59,18 +60,17 @@ def what_it_prints_works(server):
     with cluster(server, 3, port) as lines:
         file = Path(only(lines, "3 nodes").split(": ")[1])
         same(file.read_text().split(), [f"{host}|{host}|{port}" for host in HOSTS])
-        client = eval(only(lines, "HashClient("), {"HashClient": HashClient})
-        same(client.set_many(dict.fromkeys(KEYS, "pymemcache"), noreply=False), [])
-        same(client.get_many(KEYS), dict.fromkeys(KEYS, b"pymemcache"))
-        client = eval(only(lines, "pylibmc."), {"pylibmc": pylibmc})
-        same(client.set_multi(dict.fromkeys(KEYS, "pylibmc")), [])
-        same(client.get_multi(KEYS), dict.fromkeys(KEYS, "pylibmc"))
-        php = lines[lines.index("PHP") + 1 : lines.index("PHP") + 4]
-        ask = "exit($cache->set('key', 'php') && $cache->get('key') === 'php' ? 0 : 1);"
-        run_tool("php", "-r", " ".join([*php, ask]))
+        other = eval(only(lines, "HashClient("), {"HashClient": HashClient})
+        same(other.set_many(dict.fromkeys(KEYS, "pymemcache"), noreply=False), [])
+        same(other.get_many(KEYS), dict.fromkeys(KEYS, b"pymemcache"))
+        ring = [Libmemcached(lines), Pylibmc(lines), Php(lines)]
+        for writer in ring:
+            value = type(writer).__name__.encode()
+            writer.store(value)
+            for reader in ring:
+                same((type(reader), reader.fetch()), (type(reader), dict.fromkeys(KEYS, value)))
         said, _ = run_tool("memcstat", only(lines, "memcstat").split()[1])
         assert all(f"Server: {host} ({port})".encode() in said for host in HOSTS), said
-        check_configuration(only(lines, "--SERVER"))
         same(lines[-3], addresses[0])
         for host in HOSTS:
             with socket.create_connection((host, port), ANSWER_SECS) as node:
@@ -81,15 +81,65 @@ def what_it_prints_works(server):
         refused(ConnectionRefusedError, lambda: socket.create_connection((host, port), ANSWER_SECS))
 
 
-def check_configuration(text):
-    """Asserts that libmemcached takes a configuration string."""
-    library = ctypes.CDLL(ctypes.util.find_library("memcached"))
-    said = ctypes.create_string_buffer(500)
-    asked = text.encode()
-    verdict = library.libmemcached_check_configuration(
-        asked, ctypes.c_size_t(len(asked)), said, ctypes.c_size_t(len(said))
-    )
-    same((verdict, said.value), (0, b""))
+class Libmemcached:
+    """A client of the configuration string that is printed."""
+
+    def __init__(self, lines):
+        asked = only(lines, "--HASH").encode()
+        self.library = ctypes.CDLL(ctypes.util.find_library("memcached"))
+        self.library.memcached.restype = ctypes.c_void_p
+        self.library.memcached_get.restype = ctypes.c_void_p
+        self.client = ctypes.c_void_p(self.library.memcached(asked, ctypes.c_size_t(len(asked))))
+        assert self.client, asked
+
+    def store(self, value):
+        for key in map(str.encode, KEYS):
+            sized = [word for text in (key, value) for word in (text, ctypes.c_size_t(len(text)))]
+            same(self.library.memcached_set(self.client, *sized, ctypes.c_long(0), 0), 0)
+
+    def fetch(self):
+        return {key: value for key in KEYS if (value := self.fetch_one(key.encode())) is not None}
+
+    def fetch_one(self, key):
+        length, flags, error = ctypes.c_size_t(), ctypes.c_uint32(), ctypes.c_int()
+        places = map(ctypes.byref, (length, flags, error))
+        found = self.library.memcached_get(self.client, key, ctypes.c_size_t(len(key)), *places)
+        if not found:
+            return None
+        value = ctypes.string_at(found, length.value)
+        ctypes.CDLL(None).free(ctypes.c_void_p(found))
+        return value
+
+
+class Pylibmc:
+    """The client that is printed."""
+
+    def __init__(self, lines):
+        self.client = eval(only(lines, "pylibmc."), {"pylibmc": pylibmc})
+
+    def store(self, value):
+        same(self.client.set_multi(dict.fromkeys(KEYS, value)), [])
+
+    def fetch(self):
+        return self.client.get_multi(KEYS)
+
+
+class Php:
+    """The lines that are printed, with others behind them."""
+
+    def __init__(self, lines):
+        start = lines.index("PHP") + 1
+        keys = f"$keys = json_decode('{json.dumps(KEYS)}');"
+        self.lines = [*lines[start : start + 3], keys]
+
+    def store(self, value):
+        stored = f"$cache->setMulti(array_fill_keys($keys, '{value.decode()}'))"
+        run_tool("php", "-r", " ".join([*self.lines, f"exit({stored} ? 0 : 1);"]))
+
+    def fetch(self):
+        ask = "echo json_encode($cache->getMulti($keys));"
+        said, _ = run_tool("php", "-r", " ".join([*self.lines, ask]))
+        return {key: value.encode() for key, value in dict(json.loads(said)).items()}
 
 
 @check
