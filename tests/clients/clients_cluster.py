@@ -1,4 +1,5 @@
-"""scripts/cluster: what it prints works as it stands, and nothing is left of it."""
+"""scripts/cluster: what it prints works as it stands, what is not for it to do is refused, and
+nothing is left of it."""
 
 import ctypes
 import ctypes.util
@@ -145,12 +146,64 @@ class Php:
 @check
 def a_port_in_use_is_named(server):
     """Nothing of a cluster is left where one of its nodes cannot listen."""
-    said = subprocess.run(
-        [REPOSITORY / "scripts/cluster", "2"],
-        env={**os.environ, "NUTHATCH": os.path.abspath(server.command[0]), "PORT": str(server.port)},
+    said = run_script(["2"], NUTHATCH=os.path.abspath(server.command[0]), PORT=str(server.port))
+    same((said.returncode, said.stdout), (1, ""))
+    assert f"127.0.0.1:{server.port} is in use" in said.stderr, said.stderr
+
+
+def run_script(arguments, **environment):
+    """The script where it ends by itself."""
+    return subprocess.run(
+        [REPOSITORY / "scripts/cluster", *arguments],
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=ANSWER_SECS,
     )
+
+
+def stand_in(server, text):
+    """A program that runs this instead of the daemon."""
+    path = server.directory / "stand-in"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@check
+def options_that_it_gives_itself_are_refused(server):
+    """However they are spelt, before anything is started; values that look like them are none."""
+    started = server.directory / "started"
+    program = stand_in(server, f"echo >{started}; exit 3")
+
+    def run(*options):
+        return run_script(["1", *options], NUTHATCH=str(program), PORT=str(free_port()))
+
+    for options in [
+        *("-p5", "-p 5", "--port 5", "--port=5", "--por=5", "-vp5", "-Mvp 5"),
+        *("-l 127.0.0.9", "-l127.0.0.9", "--listen=127.0.0.9", "--list 127.0.0.9"),
+        *("-d", "-vd", "-dv", "--daemon", "--daem", "-m 16 -d", "-m16 --daemon"),
+        *("-s /s", "--unix-socket=/s", "--unix-s /s", "-P /p", "-vP/p", "--pidfile /p"),
+        *("-U 5", "-vU5", "--udp-port=5"),
+        *("--cluster-file /c", "--clu=/c", "--config /c", "--conf=/c"),
+    ]:
+        said = run(*options.split())
+        same((options, said.returncode, said.stdout, started.exists()), (options, 2, "", False))
+        assert "is not for its nodes" in said.stderr, said.stderr
+    for options in "-m16 -ulp -vD, -Yd --listen-backlog=5 --con=50 --unix-mask=700".split():
+        said = run(options)
+        same((options, said.returncode, started.exists()), (options, 1, True))
+        started.unlink()
+
+
+@check
+def a_node_that_does_not_listen_is_named(server):
+    """It is not waited for without end, nor left behind."""
+    pid = server.directory / "pid"
+    program = stand_in(server, f"echo $$ >{pid}; exec sleep 60")
+    port = free_port()
+    said = run_script(["1"], NUTHATCH=str(program), PORT=str(port), WAIT="1")
     same((said.returncode, said.stdout), (1, ""))
-    assert f"127.0.0.1:{server.port} is in use" in said.stderr, said.stderr
+    assert f"127.0.0.1:{port} does not listen after 1 s" in said.stderr, said.stderr
+    refused(ProcessLookupError, lambda: os.kill(int(pid.read_text()), 0))
