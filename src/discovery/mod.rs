@@ -94,8 +94,8 @@ impl Discovery {
         is_free.then(|| Place(Arc::clone(&self.places)))
     }
 
-    /// Serves what a client has sent, as it is, until the file changes: a version, a line feed, nodes with spaces
-    /// between them. False: it is no list, the log says why.
+    /// Serves what a client has sent until the file changes: what could be in the file, with a version. False:
+    /// it is no list, the log says why.
     pub fn set(&self, text: &[u8]) -> bool {
         let nodes = match Nodes::sent(text) {
             Ok(nodes) => nodes,
