@@ -1,10 +1,9 @@
 """Counters that expire, and rate limits, by incr. The page is counters.md."""
 
+import hashlib
 import time
 
-from connect import arguments, classic, meta
-from meta_memcache.errors import MemcacheError as MetaError
-from pymemcache.exceptions import MemcacheError
+from connect import NO_CACHE, arguments, classic, meta, run
 
 HOUR_SECS = 3600
 
@@ -24,12 +23,21 @@ def last_day(cache, what, clock=time.time):
 
 
 def hour_key(what, hour):
-    return f"count:{what}:{int(hour)}"
+    return f"count:{digest(what)}:{int(hour)}"
+
+
+def rate_key(who):
+    return f"rate:{digest(who)}"
+
+
+def digest(text):
+    """What users may have written, for a key: of one length, and without spaces."""
+    return hashlib.blake2s(text.encode(errors="surrogatepass"), digest_size=16).hexdigest()
 
 
 def allowed_naively(cache, who, limit, window_secs):
     """With a race: two who find no counter each set it to 1, and one request is not counted."""
-    key = f"rate:{who}"
+    key = rate_key(who)
     counted = cache.incr(key, 1)
     if counted is None:
         cache.set(key, b"1", expire=window_secs)
@@ -41,7 +49,7 @@ def allowed(cache, who, limit, window_secs):
     """A fixed window, which the first request begins and the server's clock ends.
 
     `add` makes the counter for one of those who find none; `incr` does not renew its TTL."""
-    key = f"rate:{who}"
+    key = rate_key(who)
     for _ in range(3):
         counted = cache.incr(key, 1)
         if counted is not None:
@@ -53,7 +61,7 @@ def allowed(cache, who, limit, window_secs):
 
 def allowed_by_meta(cache, who, limit, window_secs):
     """The same in one round trip: `ma KEY N60 J1 D1 v` makes it with 1 and a TTL, or else adds 1."""
-    key = f"rate:{who}"
+    key = rate_key(who)
     counted = cache.delta_initialize_and_get(key, 1, initial_value=1, initial_ttl=window_secs)
     return counted <= limit
 
@@ -64,7 +72,7 @@ def allowed_by_slide(cache, who, limit, window_secs, clock=time.time):
     So nobody gets two windows' worth around a boundary. What is refused is taken back, and does not count."""
     now = clock()
     number, into = int(now // window_secs), now % window_secs / window_secs
-    key, before = (f"slide:{who}:{window_secs}:{each}" for each in (number, number - 1))
+    key, before = (f"slide:{digest(who)}:{window_secs}:{each}" for each in (number, number - 1))
     counted = cache.delta_initialize_and_get(key, 1, initial_value=1, initial_ttl=2 * window_secs)
     if int(cache.get(before) or 0) * (1 - into) + counted <= limit:
         return True
@@ -73,10 +81,12 @@ def allowed_by_slide(cache, who, limit, window_secs, clock=time.time):
 
 
 def or_open(limiter, *arguments):
-    """Whoever asks while there is no cache is let in; return False where that is worse than refusing everybody."""
+    """Whoever asks while there is no cache is let in; return False where that is worse than refusing everybody.
+
+    Any other error is the caller's, and raised: a limit that opens for those has a way round it."""
     try:
         return limiter(*arguments)
-    except (MemcacheError, MetaError, OSError):
+    except NO_CACHE:
         return True
 
 
@@ -85,7 +95,7 @@ def main():
     plain, metas = classic(options.cache, retry_secs=0), meta(options.cache)
     now = time.time()
     keys = [hour_key("patterns", now // HOUR_SECS - ago) for ago in range(24)]
-    plain.delete_many([*keys, "rate:patterns"])
+    plain.delete_many(keys)
     for ago in range(48):
         for _ in range(10):
             count(plain, "patterns", lambda ago=ago: now - ago * HOUR_SECS)
@@ -94,7 +104,7 @@ def main():
         ("fixed window, add and incr", allowed, plain),
         ("fixed window, ma", allowed_by_meta, metas),
     ):
-        plain.delete("rate:patterns")
+        plain.delete(rate_key("patterns"))
         let_in = sum(or_open(limiter, cache, "patterns", 100, 60) for _ in range(150))
         print(f"{name}: {let_in} of 150 requests allowed by a limit of 100")
     who = f"patterns-{now}"  # of the windows of a run before nothing is left
@@ -107,4 +117,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

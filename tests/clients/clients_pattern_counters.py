@@ -14,12 +14,16 @@ from counters import (
     count,
     last_day,
     or_open,
+    rate_key,
 )
-from harness import Needs, check, check_each, on, same
+from harness import Needs, check, check_each, on, refused, same
+from pymemcache.exceptions import MemcacheClientError
 
 LIMIT = 100
 WINDOW_SECS = 60
 THREADS = 16
+# What is no key as it stands, too long, a command, or what json.loads makes of "\\ud800".
+NAMES = ("a b", "", "x" * 300, "a\r\nflush_all", "\0", "\u00e9", "\ud800")
 # In the middle of an hour and at the begin of a minute, so that no window ends by itself.
 NOW = 1_000_000 * HOUR_SECS + HOUR_SECS // 2
 
@@ -66,6 +70,16 @@ def fewer_than_the_limit_are_all_allowed(server, way):
     same(crowd(server, way, LIMIT // THREADS), LIMIT // THREADS * THREADS)
 
 
+@check_each(**WAYS)
+def whatever_users_write_is_limited(server, way):
+    limiter, connect = way
+    cache = connect(server)
+    for name in NAMES:
+        same(or_open(limiter, cache, name, 0, WINDOW_SECS), False)
+    for name in (f"{name}{name}" for name in NAMES if name):
+        same([or_open(limiter, cache, name, 2, WINDOW_SECS) for _ in range(4)], [True, True, False, False])
+
+
 @check_each(**{name: way for name, way in WAYS.items() if name != "slide"})
 def the_window_ends_and_is_not_renewed(server, way):
     limiter, connect = way
@@ -100,8 +114,8 @@ def set_where_incr_finds_nothing_loses_counts(server):
     for limiter, counted in ((allowed_naively, b"1"), (allowed, b"2")):
         racing = Racing(cache, lambda limiter=limiter: limiter(cache, "ann", LIMIT, WINDOW_SECS))
         same(limiter(racing, "ann", LIMIT, WINDOW_SECS), True)
-        same(cache.get("rate:ann"), counted)
-        cache.delete("rate:ann")
+        same(cache.get(rate_key("ann")), counted)
+        cache.delete(rate_key("ann"))
 
 
 @check
@@ -109,7 +123,7 @@ def a_window_that_ends_amid_a_request_begins_anew(server):
     """Between an `add` that is refused and the `incr` behind it the counter may go."""
     cache = plain(server)
     same(allowed(cache, "ann", 1, WINDOW_SECS), True)
-    racing = Racing(cache, lambda: cache.delete("rate:ann"))
+    racing = Racing(cache, lambda: cache.delete(rate_key("ann")))
     same(allowed(racing, "ann", 1, WINDOW_SECS), False)
     same(allowed(racing, "ann", 1, WINDOW_SECS), True)
     same(allowed(racing, "ann", 1, WINDOW_SECS), False)
@@ -152,6 +166,9 @@ def hours_are_counted_and_forgotten(server):
     racing = Racing(cache, lambda: count(cache, "new", lambda: NOW))
     count(racing, "new", lambda: NOW)
     same(last_day(cache, "new", lambda: NOW), 2)
+    for name in NAMES:
+        count(cache, name, lambda: NOW)
+        same(last_day(cache, name, lambda: NOW), 1)
     server.advance_clock(25 * HOUR_SECS + 2)
     same(last_day(cache, "home", lambda: NOW), 0)
 
@@ -163,9 +180,9 @@ def an_evicted_counter_begins_anew(server):
     cache = plain(server)
     same([allowed(cache, "ann", 2, WINDOW_SECS) for _ in range(3)], [True, True, False])
     for first in range(0, 1_000_000, 20_000):  # items of its size, that are asked for as it is
-        others = [b"other:%d" % number for number in range(first, first + 20_000)]
+        others = [b"%037d" % number for number in range(first, first + 20_000)]
         told = [b"ms %s 1 q\r\n1\r\nmg %s q\r\nmg %s q\r\n" % (key, key, key) for key in others]
-        if b"EN\r\n" in server.exchange(b"".join(told) + b"me rate:ann\r\n"):
+        if b"EN\r\n" in server.exchange(b"".join(told) + b"me %s\r\n" % rate_key("ann").encode()):
             break
     else:
         raise AssertionError("not evicted")
@@ -182,7 +199,7 @@ def without_evictions_a_full_cache_counts_on(server):
     fill = b"".join(b"ms page:%d 2000 q\r\n%s\r\n" % (n, b"x" * 2000) for n in range(2000))
     assert b"out of memory" in server.exchange(fill)
     # Smaller items than the pages are refused when their own pages are full, too.
-    small = b"".join(b"ms s:%d 1 q\r\nx\r\n" % n for n in range(100_000))
+    small = b"".join(b"ms %037d 1 q\r\nx\r\n" % n for n in range(100_000))
     assert b"out of memory" in server.exchange(small)
     same(allowed(cache, "ann", 2, WINDOW_SECS), False)
     same([or_open(allowed, cache, "bob", 2, WINDOW_SECS) for _ in range(4)], [True] * 4)
@@ -195,6 +212,19 @@ def without_the_cache_requests_are_let_in(server):
         same([or_open(limiter, cache, "ann", 0, WINDOW_SECS) for limiter, cache in clients], [False] * 3)
     for _ in range(2):
         same([or_open(limiter, cache, "ann", 0, WINDOW_SECS) for limiter, cache in clients], [True] * 3)
+
+
+@check
+def errors_of_the_caller_let_nobody_in(server):
+    cache = plain(server)
+    refused(MemcacheClientError, lambda: or_open(lambda: cache.incr("a b", 1)))
+    cache.set(rate_key("ann"), b"no number")
+    refused(MemcacheClientError, lambda: or_open(allowed, cache, "ann", 0, WINDOW_SECS))
+
+
+@check
+def without_the_cache_by_hand(server):
+    patterns.ends_with_a_line(server, "counters")
 
 
 @check
