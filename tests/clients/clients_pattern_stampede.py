@@ -3,6 +3,7 @@
 import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import patterns
 from connect import classic, meta
@@ -259,8 +260,21 @@ def a_deletion_during_a_load_is_not_lost(way, server):
 def by_cas_nothing_is_stored_without_a_lease(server):
     """The key is deleted between the winner's two requests: a delete during its load would not be seen."""
     way = ByCas(server)
-    gets, way.cache.gets = way.cache.gets, lambda key: (way.cache.get(key) and way.cache.delete(key), gets(key))[1]
-    same(way.get(lambda: "new"), "new")
+    gets, waits = way.cache.gets, []
+
+    def gets_of_what_is_deleted(key):
+        if way.cache.get(key):
+            way.cache.gets = gets
+            way.cache.delete(key)
+        return gets(key)
+
+    def load():
+        same(len(waits), 1)  # it had to ask again
+        server.exchange(b"delete key\r\n")
+        return "new"
+
+    way.cache.gets = gets_of_what_is_deleted
+    same(way.get(load, waits.append), "new")
     same(way.cache.get("key"), None)
     way.close()
 
@@ -285,6 +299,44 @@ def without_the_cache_each_loads_at_once(way, server):
     for value in ("one", "two"):
         same(gone.get(lambda value=value: value), value)
     gone.close()
+
+
+@each_way
+def a_cache_that_goes_amid_a_load_costs_no_second_one(way, server):
+    loads = []
+    with ExitStack() as until_it_loads:
+        going = type(way)(until_it_loads.enter_context(server.another()))
+
+        def load():
+            loads.append(1)
+            until_it_loads.close()
+            return "new"
+
+        same(going.get(load), "new")
+    same(len(loads), 1)
+    going.close()
+
+
+@each_way
+def what_a_load_raises_is_passed_on_and_not_tried_again(way, server):
+    loads = []
+
+    def load():
+        loads.append(1)
+        raise ConnectionRefusedError("no database")
+
+    refused(ConnectionRefusedError, lambda: way.get(load))
+    same(len(loads), 1)
+    with server.another() as other:
+        gone = type(way)(other)
+    refused(ConnectionRefusedError, lambda: gone.get(load))
+    same(len(loads), 2)
+    gone.close()
+
+
+@check
+def without_the_cache_by_hand(server):
+    patterns.ends_with_a_line(server, "stampede")
 
 
 @check
