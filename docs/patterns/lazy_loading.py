@@ -4,9 +4,8 @@ import json
 import os
 import random
 
-from connect import arguments, classic
+from connect import arguments, ask, classic
 from database import Database
-from pymemcache.exceptions import MemcacheError
 
 TTL_SECS = 300  # bounds how long anything stale is served, whatever went wrong
 MISSING_TTL_SECS = 30  # of "there is no such row"
@@ -27,23 +26,23 @@ class Products:
         Stored is only what was loaded under a lease that nobody has touched since: a write in between deletes
         the lease or overwrites it, and `cas` then fails."""
         key = key_of(product)
-        found = self.ask("get", key)
+        found = ask(self.cache.get, key)
         if found:  # neither missing nor a lease
             return json.loads(found)
         unique = self.lease(key)
         row = self.database.load(product)
         if unique:
-            self.ask("cas", key, pack(row), unique, expire=ttl_of(row))
+            ask(self.cache.cas, key, pack(row), unique, expire=ttl_of(row))
         return row
 
     def read_naively(self, product):
         """Lazy loading as it is usually written: it may store a row that has been replaced meanwhile."""
         key = key_of(product)
-        found = self.ask("get", key)
+        found = ask(self.cache.get, key)
         if found:
             return json.loads(found)
         row = self.database.load(product)
-        self.ask("set", key, pack(row), expire=ttl_of(row))
+        ask(self.cache.set, key, pack(row), expire=ttl_of(row))
         return row
 
     def write_behind(self, product, name, price):
@@ -53,44 +52,43 @@ class Products:
     def write_and_delete(self, product, name, price):
         """Invalidation: the next reader loads the new row. First the database, then the cache."""
         self.database.store(product, name, price)
-        self.ask("delete", key_of(product))
+        ask(self.cache.delete, key_of(product))
 
     def write_through(self, product, name, price):
         """To the database and into the cache; of two who write at once the later row stays."""
         row = self.database.store(product, name, price)
         self.put(product, row)
 
+    def remove(self, product):
+        """Ends the row; the next reader finds that there is none."""
+        self.database.remove(product)
+        ask(self.cache.delete, key_of(product))
+
     def put(self, product, row):
         key = key_of(product)
         for _ in range(10):
-            found, unique = self.ask("gets", key) or (None, None)
+            found, unique = ask(self.cache.gets, key) or (None, None)
             if found is None:
-                done = self.ask("add", key, pack(row), expire=ttl_of(row))
+                done = ask(self.cache.add, key, pack(row), expire=ttl_of(row))
             elif version_of(found) >= row["version"]:
                 return
             else:
-                done = self.ask("cas", key, pack(row), unique, expire=ttl_of(row))
+                done = ask(self.cache.cas, key, pack(row), unique, expire=ttl_of(row))
             if done:
                 return
-        self.ask("delete", key)  # whoever it is that is faster, each time
+        ask(self.cache.delete, key)  # whoever it is that is faster, each time
 
     def lease(self, key):
         """A unique under which what is loaded from now on may be stored, or None: another has it, or no cache."""
-        if not self.ask("add", key, LEASE, expire=LEASE_SECS):
+        if not ask(self.cache.add, key, LEASE, expire=LEASE_SECS):
             return None
-        _, unique = self.ask("gets", key) or (None, None)
+        _, unique = ask(self.cache.gets, key) or (None, None)
         return unique
-
-    def ask(self, command, *words, **more):
-        """What the cache answers; None when it does not: then the database serves."""
-        try:
-            return getattr(self.cache, command)(*words, **more)
-        except (MemcacheError, OSError):
-            return None
 
 
 def key_of(product):
-    return f"product:v1:{product}"  # a new layout of values is a new prefix, so that none is read as another
+    # A new layout of values is a new prefix, so that none is read as another; and `d` takes nothing but a number.
+    return f"product:v1:{product:d}"
 
 
 def pack(row):
@@ -114,7 +112,7 @@ def main():
     cache, database = classic(options.cache), Database(options.database)
     products = Products(cache, database)
     database.clear()
-    cache.delete_many([key_of(1), key_of(2)])
+    ask(cache.delete_many, [key_of(1), key_of(2)])
     database.store(1, "tea", 300)
 
     def tell(what):
@@ -131,6 +129,8 @@ def main():
     tell("written and deleted")
     products.write_through(1, "tea", 330)
     tell("written through")
+    products.remove(1)
+    print(f"removed: read {products.read(1)}, in the database {database.load(1)}")
 
 
 if __name__ == "__main__":

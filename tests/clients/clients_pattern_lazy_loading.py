@@ -4,7 +4,7 @@ import patterns
 import postgresql
 from connect import classic
 from database import Database
-from harness import check_each, same
+from harness import check, check_each, refused, same
 from lazy_loading import LEASE_SECS, MISSING_TTL_SECS, TTL_SECS, Products, key_of
 
 
@@ -129,6 +129,39 @@ def of_two_writers_the_later_row_stays(products, database, _server):
 
 
 @on_each_database
+def a_removed_row_is_gone(products, database, _server):
+    products.write_through(1, "tea", 300)
+    products.remove(1)
+    same(queries_of(database, lambda: products.read(1)), (1, None))
+    products.write_through(1, "mate", 250)
+    same(queries_of(database, lambda: products.read(1)["name"]), (0, "mate"))
+    # The same amid a read.
+    products.cache.delete(key_of(1))
+    meanwhile(database, lambda: products.remove(1))
+    same(products.read(1)["name"], "mate")
+    same(queries_of(database, lambda: products.read(1)), (1, None))
+
+
+@on_each_database
+def a_row_made_anew_is_newer_than_what_is_cached(products, database, _server):
+    """Its version does not start over: removed by who does not know of the cache, and written through."""
+    for price in (300, 310, 320):
+        products.write_through(1, "tea", price)
+    before = database.load(1)["version"]
+    database.remove(1)
+    products.write_through(1, "tea", 330)
+    assert database.load(1)["version"] > before, (database.load(1), before)
+    same(queries_of(database, lambda: products.read(1)["price"]), (0, 330))
+
+
+@check
+def only_numbers_make_keys(_server):
+    """A name that is no key would be asked of the database each time."""
+    for made_up in ("1 2", "1", "x" * 300, "1\r\nflush_all"):
+        refused(ValueError, lambda made_up=made_up: key_of(made_up))
+
+
+@on_each_database
 def a_missing_row_is_cached(products, database, server):
     same(queries_of(database, lambda: products.read(7)), (1, None))
     same(queries_of(database, lambda: products.read(7)), (0, None))
@@ -201,8 +234,13 @@ def by_hand(server, url):
             "written to the database alone: read 300, in the database 310",
             "written and deleted: read 320, in the database 320",
             "written through: read 330, in the database 330",
+            "removed: read None, in the database None",
         ],
     )
+    with server.another() as gone:
+        pass
+    lines = patterns.run_program("lazy_loading", "--cache", gone.address, "--database", url())
+    same(lines[:2], ["lazy loading: 200 reads, 200 queries", lines[1].replace("300", "310")])
 
 
 check_each(sqlite=lambda: ":memory:", postgresql=postgresql.url)(by_hand)
