@@ -4,15 +4,15 @@ import json
 import re
 import secrets
 
-from connect import arguments, meta
-from flask import Flask, abort, request, session
+from connect import NO_CACHE, arguments, meta
+from flask import Flask, Response, abort, request, session
 from flask.sessions import SessionInterface, SessionMixin
 from meta_memcache import SetMode
-from meta_memcache.errors import MemcacheError
 from werkzeug.datastructures import CallbackDict
 from werkzeug.serving import make_server
 
 NOBODY = "not logged in\n", 401
+OWN = ("same-origin", "none")  # Sec-Fetch-Site of this application's forms, and of what is no browser
 AWAY = "sessions are not available, try again\n"
 TTL_SECS = 1800  # since the last request
 ID = re.compile(r"[\w-]{43}", re.ASCII)  # what token_urlsafe(32) makes
@@ -23,10 +23,8 @@ class Session(CallbackDict, SessionMixin):
 
     def __init__(self, values=(), sid=None, available=True):
         super().__init__(values, on_update=lambda self: setattr(self, "modified", True))
-        self.sid = sid
-        self.available = available
-        self.modified = False
-        self.old_sid = None
+        self.sid, self.available = sid, available
+        self.modified, self.old_sid = False, None
 
     def rotate(self):
         """A new id, for whenever rights change: the old one, which somebody may know, ends."""
@@ -46,7 +44,7 @@ class CacheSessions(SessionInterface):
         try:
             # `mg KEY v T1800`, the meta protocol's gat: what is read has a whole TTL again.
             found = self.cache.get(key_of(sid), touch_ttl=TTL_SECS)
-        except MemcacheError:
+        except NO_CACHE:
             return Session(available=False)
         # An id that the server does not know is not taken up: the next one is its own.
         return Session() if found is None else Session(json.loads(found), sid)
@@ -57,7 +55,7 @@ class CacheSessions(SessionInterface):
             return  # to have read it has renewed it
         try:
             self.store(app, session, response)
-        except MemcacheError:  # nobody is told "welcome" or "bye" if it is not so
+        except NO_CACHE:  # nobody is told "welcome" or "bye" if it is not so
             response.status_code = 503
             response.set_data(AWAY)
 
@@ -86,14 +84,21 @@ def key_of(sid):
     return f"session:v1:{sid}"
 
 
+class Text(Response):
+    default_mimetype = "text/plain"  # answers repeat what users write: in HTML it would have to be escaped
+
+
 def create_app(cache, secure=True):
     """An application with a login; `secure` is for cookies that go over HTTPS alone."""
     app = Flask("shop")
-    app.session_interface = CacheSessions(cache)
+    app.session_interface, app.response_class = CacheSessions(cache), Text
     app.config.update(SESSION_COOKIE_NAME="sid", SESSION_COOKIE_SECURE=secure)
 
     @app.before_request
-    def has_sessions():
+    def refuse():
+        # Or another site's form could log a browser in, as somebody else: SameSite is no help where no cookie is yet.
+        if request.method == "POST" and request.headers.get("Sec-Fetch-Site", "none") not in OWN:
+            return "forms of other sites are refused\n", 403
         # Not "logged out": the login would fail just the same.
         return None if session.available else (AWAY, 503)
 

@@ -210,6 +210,28 @@ def the_cookie_is_kept_from_scripts_and_other_sites(server):
 
 
 @check
+def what_users_write_is_text(server):
+    """And not a page, in which a name could be a script."""
+    client = meta_client(server)
+    login(client, "<script>alert(1)</script>")
+    answers = [client.get("/"), client.post("/visit"), client.post("/logout"), client.get("/")]
+    same([answer.mimetype for answer in answers], ["text/plain"] * 4)
+    same(answers[0].text, "<script>alert(1)</script>\n")
+
+
+@check
+def forms_of_other_sites_are_refused(server):
+    """With a login of theirs a user would go on as somebody else, and tell that one's account what is his own."""
+    client = meta_client(server)
+    for site in ("cross-site", "same-site"):
+        answer = login(client, headers={"Sec-Fetch-Site": site})
+        same((answer.status_code, answer.headers.get("Set-Cookie")), (403, None))
+    same(login(client, headers={"Sec-Fetch-Site": "same-origin"}).status_code, 200)
+    cross = {"Sec-Fetch-Site": "cross-site"}
+    same([client.post("/logout", headers=cross).status_code, client.get("/", headers=cross).text], [403, "ann\n"])
+
+
+@check
 def a_session_that_is_ended_amid_a_request_stays_ended(server):
     app = create_app(meta(server.address))
 
@@ -233,8 +255,8 @@ def meta_client(server):
     return create_app(meta(server.address)).test_client()
 
 
-def login(client):
-    return client.post("/login", data={"user": "ann", "password": "open sesame"})
+def login(client, user="ann", **more):
+    return client.post("/login", data={"user": user, "password": "open sesame"}, **more)
 
 
 def sid_set_by(answer):
