@@ -35,6 +35,8 @@ def cluster(server, count, port):
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
+        # Who runs in the background has it ignored, and bash cannot take that back.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         lines = []

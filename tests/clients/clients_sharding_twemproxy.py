@@ -1,11 +1,9 @@
 """twemproxy (Debian: nutcracker) before four nodes: its ketama, what it passes on, failures and ejection."""
 
-import shutil
-
 from harness import check, refused, same
 from ketama import Ring, without
-from nodes import FEW, KEYS, PORT, PROXY, with_nodes
-from proxies import proxy
+from nodes import FEW, KEYS, with_nodes
+from proxies import twemproxy
 from pymemcache.exceptions import MemcacheError, MemcacheServerError, MemcacheUnexpectedCloseError
 from sharding import (
     OF_RING_160,
@@ -14,31 +12,6 @@ from sharding import (
     one_is_missed,
     spread,
 )
-
-# Debian's is where programs are that only root is expected to run.
-NUTCRACKER = shutil.which("nutcracker") or "/usr/sbin/nutcracker"
-
-POOL = """
-pool:
-  listen: {proxy}:{port}
-  hash: md5
-  distribution: ketama
-  timeout: {timeout}
-  auto_eject_hosts: {ejecting}
-  server_failure_limit: 1
-  server_retry_timeout: 1000
-  servers:
-"""
-
-
-def twemproxy(nodes, ejecting=False, timeout=20_000):
-    """A client of a twemproxy; times in milliseconds."""
-    directory = nodes[0].directory
-    pool = POOL.format(proxy=PROXY, port=PORT, timeout=timeout, ejecting=str(ejecting).lower())
-    servers = "".join(f"    - {address}:1\n" for address in nodes.addresses)
-    (directory / "pool.yml").write_text(pool + servers)
-    files = ("-c", directory / "pool.yml", "-o", directory / "proxy.log", "-p", directory / "proxy.pid")
-    return proxy(nodes, NUTCRACKER, *files, "-a", PROXY, "-s", PORT + 1)
 
 
 @check

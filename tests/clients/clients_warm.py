@@ -1,17 +1,15 @@
 """scripts/warm, which copies one cache into another: from Debian's memcached, back to it, and between two of ours."""
 
 import base64
-import os
 import re
-import shutil
 import socket
-import subprocess
 import threading
-from contextlib import contextmanager
 
 from certificates import TLS, certificates
-from harness import ANSWER_SECS, REPOSITORY, Missing, check, on, path_of, run_tool, running, same
+from harness import ANSWER_SECS, REPOSITORY, check, on, path_of, run_tool, running, same
 from logins import USER, by_text
+from nodes import PORT, PROXY, with_nodes
+from proxies import twemproxy
 
 WARM = REPOSITORY / "scripts" / "warm"
 MONTH = 30 * 24 * 3600
@@ -193,56 +191,20 @@ def over_tls(server):
 
 
 @check
-def through_a_proxy(server):
+@with_nodes
+def through_a_proxy(nodes):
     """twemproxy takes each item to its node."""
-    with server.and_others(1) as nodes, memcached() as source:
-        names = [b"key%d" % number for number in range(200)]
+    names = [b"key%d" % number for number in range(200)]
+    with memcached() as source, twemproxy(nodes):
         ask(source, *(b"set %s 9 100 3\r\nabc\r\n" % name for name in names))
-        with twemproxy(nodes) as port:
-            counts = run_tool(WARM, source.address, f"127.0.0.1:{port}")[0].decode()
-            assert "stored 200," in counts and "failed 0;" in counts, counts
-            with socket.create_connection(("127.0.0.1", port), ANSWER_SECS) as proxy:
-                proxy.sendall(b"".join(b"get %s\r\n" % name for name in names))
-                answers = proxy.makefile("rb")
-                for name in names:
-                    got = [answers.readline() for _ in range(3)]
-                    same(got, [b"VALUE %s 9 3\r\n" % name, b"abc\r\n", b"END\r\n"])
-        shares = [int(node.stats()["curr_items"]) for node in nodes]
+        counts = run_tool(WARM, source.address, f"{PROXY}:{PORT}")[0].decode()
+        assert "stored 200," in counts and "failed 0;" in counts, counts
+        with socket.create_connection((PROXY, PORT), ANSWER_SECS) as proxy:
+            proxy.sendall(b"".join(b"get %s\r\n" % name for name in names))
+            answers = proxy.makefile("rb")
+            for name in names:
+                got = [answers.readline() for _ in range(3)]
+                same(got, [b"VALUE %s 9 3\r\n" % name, b"abc\r\n", b"END\r\n"])
+        shares = nodes.counts()
         same(sum(shares), 200)
         assert min(shares) > 20, shares
-
-
-@contextmanager
-def twemproxy(nodes):
-    """Debian's nutcracker before some servers; gives its port."""
-    port, statistics = free_port(), free_port()
-    lines = "".join(f"  - {node.address}:1\n" for node in nodes)
-    pool = f"pool:\n  listen: 127.0.0.1:{port}\n  distribution: ketama\n  servers:\n{lines}"
-    nodes[0].rewrite("nutcracker.yml", pool)
-    # Debian has it where PATH of a user has nothing.
-    program = shutil.which("nutcracker") or "/usr/sbin/nutcracker"
-    if not os.path.exists(program):
-        raise Missing("nutcracker not found")
-    conf = nodes[0].directory / "nutcracker.yml"
-    command = [program, "-c", conf, "-a", "127.0.0.1", "-s", str(statistics)]
-    proxy = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        nodes[0].await_that(lambda: answers_at(port))
-        yield port
-    finally:
-        proxy.kill()
-        proxy.wait()
-
-
-def answers_at(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), ANSWER_SECS).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-def free_port():
-    with socket.socket() as plug:
-        plug.bind(("127.0.0.1", 0))
-        return plug.getsockname()[1]

@@ -1,5 +1,6 @@
 """Proxies before nodes, and a client that knows of one server only: the proxy."""
 
+import shutil
 import subprocess
 from contextlib import contextmanager
 
@@ -7,6 +8,22 @@ from harness import path_of
 from nodes import PORT, PROXY
 from pymemcache.client.base import Client as OneServer
 from pymemcache.exceptions import MemcacheError
+
+
+# Debian's is where programs are that only root is expected to run.
+NUTCRACKER = shutil.which("nutcracker") or "/usr/sbin/nutcracker"
+
+POOL = """
+pool:
+  listen: {proxy}:{port}
+  hash: md5
+  distribution: ketama
+  timeout: {timeout}
+  auto_eject_hosts: {ejecting}
+  server_failure_limit: 1
+  server_retry_timeout: 1000
+  servers:
+"""
 
 
 @contextmanager
@@ -19,6 +36,16 @@ def proxy(nodes, *command):
             yield Client()
         finally:
             process.kill()
+
+
+def twemproxy(nodes, ejecting=False, timeout=20_000):
+    """A client of a twemproxy; times in milliseconds."""
+    directory = nodes[0].directory
+    pool = POOL.format(proxy=PROXY, port=PORT, timeout=timeout, ejecting=str(ejecting).lower())
+    servers = "".join(f"    - {address}:1\n" for address in nodes.addresses)
+    (directory / "pool.yml").write_text(pool + servers)
+    files = ("-c", directory / "pool.yml", "-o", directory / "proxy.log", "-p", directory / "proxy.pid")
+    return proxy(nodes, NUTCRACKER, *files, "-a", PROXY, "-s", PORT + 1)
 
 
 def listens():
