@@ -24,7 +24,8 @@ pub const KEY: &[u8] = b"cluster";
 /// The item that clients ask for that do not know those commands.
 pub const ITEM_KEY: &[u8] = b"AmazonElastiCache:cluster";
 
-/// The list that is served, and the file that it comes from.
+/// The list that is served, and the file that it comes from. Nothing is logged while `state` is locked: who asks for the
+/// list does not wait for whoever reads the log.
 #[derive(Debug)]
 pub struct Discovery {
     /// By a name that a change of directory does not change; None: there is no file.
@@ -100,14 +101,20 @@ impl Discovery {
         let nodes = match Nodes::sent(text) {
             Ok(nodes) => nodes,
             Err(error) => {
-                self.state.lock().say(|| log::warn!("config set cluster: {error}"));
+                if self.state.lock().may_say() {
+                    log::warn!("config set cluster: {error}");
+                }
                 return false;
             }
         };
+        let nodes = Arc::new(nodes);
         let mut state = self.state.lock();
-        state.say(|| log::info!("config set cluster: {nodes}"));
-        state.version = state.version.max(nodes.version());
-        state.nodes = Some(Arc::new(nodes));
+        let says = state.may_say();
+        state.serve(&nodes);
+        drop(state);
+        if says {
+            log::info!("config set cluster: {nodes}");
+        }
         true
     }
 
@@ -115,8 +122,10 @@ impl Discovery {
     pub fn delete(&self) -> bool {
         let mut state = self.state.lock();
         let was_there = state.nodes.take().is_some();
-        if was_there {
-            state.say(|| log::info!("config delete cluster: no nodes"));
+        let says = was_there && state.may_say();
+        drop(state);
+        if says {
+            log::info!("config delete cluster: no nodes");
         }
         was_there
     }
@@ -132,12 +141,18 @@ impl Discovery {
         state.read = stamp;
         match loaded {
             Ok((named, list)) => {
-                let nodes = state.follow(named, list);
+                let nodes = Arc::new(state.follow(named, list));
+                state.serve(&nodes);
+                drop(state);
                 log::info!("{}: {nodes}", path.display());
-                state.version = nodes.version();
-                state.nodes = Some(Arc::new(nodes));
+                if let Some(named) = named.filter(|named| *named < nodes.version()) {
+                    log::warn!("{}: version {named} is not above those before", path.display());
+                }
             }
-            Err(error) => log::error!("{error} (the nodes in use stay)"),
+            Err(error) => {
+                drop(state);
+                log::error!("{error} (the nodes in use stay)");
+            }
         }
     }
 
@@ -145,13 +160,16 @@ impl Discovery {
     /// change is not taken for all of it. To be called once a second.
     pub fn refresh_if_changed(&self) {
         let stamp = self.path.as_deref().and_then(file::stamp);
-        let has_changed = {
-            let mut state = self.state.lock();
-            state.may_say_again();
-            let is_at_rest = stamp == state.seen;
-            state.seen = stamp;
-            is_at_rest && stamp != state.read
-        };
+        let mut state = self.state.lock();
+        let unsaid = state.unsaid;
+        (state.lines_left, state.unsaid) = (CLUSTER_LINES_PER_LOOK, 0);
+        let is_at_rest = stamp == state.seen;
+        state.seen = stamp;
+        let has_changed = is_at_rest && stamp != state.read;
+        drop(state);
+        if unsaid > 0 {
+            log::warn!("{unsaid} lines about config set and delete were left out");
+        }
         if has_changed {
             self.refresh();
         }
@@ -159,21 +177,20 @@ impl Discovery {
 }
 
 impl State {
-    /// Makes a line of the log that a client can cause, while there are not too many.
-    fn say(&mut self, line: impl FnOnce()) {
-        if self.lines_left == 0 {
-            self.unsaid += 1;
-        } else {
-            self.lines_left -= 1;
-            line();
-        }
+    fn serve(&mut self, nodes: &Arc<Nodes>) {
+        self.version = self.version.max(nodes.version());
+        self.nodes = Some(Arc::clone(nodes));
     }
 
-    fn may_say_again(&mut self) {
-        if self.unsaid > 0 {
-            log::warn!("{} lines about config set and delete were left out", self.unsaid);
+    /// Whether a client may make the log have a line: there are not too many yet.
+    fn may_say(&mut self) -> bool {
+        let may = self.lines_left > 0;
+        if may {
+            self.lines_left -= 1;
+        } else {
+            self.unsaid += 1;
         }
-        (self.lines_left, self.unsaid) = (CLUSTER_LINES_PER_LOOK, 0);
+        may
     }
 
     /// What the file says now. Other nodes than before have a version above all before.
@@ -182,13 +199,7 @@ impl State {
         let version = match named {
             Some(named) if named > self.version => named,
             _ if is_same => self.version,
-            Some(named) => {
-                log::warn!(
-                    "version {named} is not above {}, and the nodes are others",
-                    self.version
-                );
-                self.version.next()
-            }
+            Some(_) => self.version.next(),
             None => self.version.next().max(modified(self.read)),
         };
         Nodes::new(version, list)
