@@ -3,7 +3,10 @@
 import base64
 import re
 import socket
+import socketserver
 import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 from certificates import TLS, certificates
 from harness import ANSWER_SECS, REPOSITORY, check, on, path_of, run_tool, running, same
@@ -23,6 +26,32 @@ PATIENCE_SECS = 30
 def memcached():
     """Debian's memcached, as a context. It takes a second to end."""
     return running([path_of("memcached"), "-u", "root"])
+
+
+@contextmanager
+def pretended(answer):
+    """A server that answers each line by what `answer` gives for it, and closes the connection for None."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            for line in self.rfile:
+                reply = answer(line.rstrip(b"\r\n"))
+                if reply is None:
+                    return
+                self.wfile.write(reply)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield SimpleNamespace(address=f"127.0.0.1:{server.server_address[1]}")
+        finally:
+            server.shutdown()
+
+
+def listing(*keys):
+    """The answer to `lru_crawler metadump all`."""
+    return b"".join(b"key=%s exp=-1 la=1 cas=1 fetch=no cls=1 size=63\r\n" % key for key in keys) + b"END\r\n"
 
 
 def warm(source, target, *options, expect_exit=0):
@@ -167,6 +196,31 @@ def failures_are_counted_and_named(server):
 
 
 @check
+def keys_that_are_no_text_need_base64(server):
+    """Where an end does not know it they are left out, and no value is run as a command by a target."""
+    heard = []
+
+    def old_target(line):
+        heard.append(line)
+        if b"AA== b" in line or line.startswith(b"ms "):
+            return b"CLIENT_ERROR invalid flag\r\n"
+        return b"" if line.startswith(b"add ") else b"STORED\r\n"
+
+    ask(server, b"ms YmluIGtleQ== 9 b F9\r\nflush_all\r\n", b"set plain 0 0 1\r\nx\r\n")
+    with pretended(old_target) as target:
+        counts, _ = warm(server, target)
+    same((counts["stored"], counts["unnameable"], counts["failed"]), (1, 1, 0))
+    assert b"flush_all" not in heard, heard
+
+    def old_source(line):
+        return listing(b"bin%20key") if line.startswith(b"lru") else b"CLIENT_ERROR invalid flag\r\n"
+
+    with pretended(old_source) as source:
+        counts, _ = warm(source, server)
+    same((counts["unnameable"], counts["failed"]), (1, 0))
+
+
+@check
 @on(by_text())
 def logs_in(server):
     """At either end, with the first line of a file of users."""
@@ -197,8 +251,9 @@ def through_a_proxy(nodes):
     names = [b"key%d" % number for number in range(200)]
     with memcached() as source, twemproxy(nodes):
         ask(source, *(b"set %s 9 100 3\r\nabc\r\n" % name for name in names))
+        ask(source, b"ms AAAA 3 b\r\nabc\r\n")
         counts = run_tool(WARM, source.address, f"{PROXY}:{PORT}")[0].decode()
-        assert "stored 200," in counts and "failed 0;" in counts, counts
+        assert "stored 200," in counts and "unnameable 1, failed 0;" in counts, counts
         with socket.create_connection((PROXY, PORT), ANSWER_SECS) as proxy:
             proxy.sendall(b"".join(b"get %s\r\n" % name for name in names))
             answers = proxy.makefile("rb")
