@@ -237,6 +237,13 @@ def keys_that_are_no_text_need_base64(server):
 
 
 @check
+def waits_until_another_listing_has_ended(server):
+    answers = iter([b"BUSY currently processing crawler request\r\n"] * 2 + [listing(b"a")])
+    with pretended(lambda line: next(answers) if line.startswith(b"lru") else b"EN\r\n") as source:
+        same(warm(source, server)[0]["gone"], 1)
+
+
+@check
 @on(by_text())
 def logs_in(server):
     """At either end, with the first line of a file of users."""
