@@ -194,6 +194,34 @@ def its_pace_has_a_bound(server):
 
 
 @check
+def its_pace_is_even(server):
+    """Items come one by one, not many at once and then none."""
+    with server.another() as target:
+        ask(server, *(b"set key%d 0 0 1\r\nx\r\n" % number for number in range(20)))
+        copying = threading.Thread(target=warm, args=(server, target, "--rate", "40"))
+        copying.start()
+        seen = set()
+        while copying.is_alive():
+            seen.add(int(target.stats()["curr_items"]))
+        assert len(seen) > 10, seen
+
+
+@check
+def a_source_may_close_between_requests(server):
+    """It is asked once more."""
+    asked = []
+
+    def source_with_idle_timeout(line):
+        if line.startswith(b"lru"):
+            return listing(*(b"key%d" % number for number in range(60)))
+        asked.append(line)
+        return None if len(asked) == 51 else b"VA 1 f0 t-1\r\nx\r\n"
+
+    with pretended(source_with_idle_timeout) as source:
+        same(warm(source, server)[0]["stored"], 60)
+
+
+@check
 def failures_are_counted_and_named(server):
     """What does not fit is the last failure; who does not list its keys is named."""
     larger, closed = [*server.command, "-I", "2m"], [*server.command, "-X"]
