@@ -2,8 +2,10 @@
 
 import base64
 import re
+import signal
 import socket
 import socketserver
+import subprocess
 import threading
 import time
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from types import SimpleNamespace
 
 from certificates import TLS, certificates
 from harness import ANSWER_SECS, REPOSITORY, check, on, path_of, run_tool, running, same
-from logins import USER, by_text
+from logins import USER, by_sasl, by_text
 from nodes import PORT, PROXY, with_nodes
 from proxies import twemproxy
 
@@ -269,6 +271,44 @@ def waits_until_another_listing_has_ended(server):
     answers = iter([b"BUSY currently processing crawler request\r\n"] * 2 + [listing(b"a")])
     with pretended(lambda line: next(answers) if line.startswith(b"lru") else b"EN\r\n") as source:
         same(warm(source, server)[0]["gone"], 1)
+
+
+@check
+def no_failure_is_a_traceback(server):
+    """Interrupted, it still reports; what is no answer and what is no address are named."""
+    with server.another() as target:
+        ask(server, *(b"set key%d 0 0 1\r\nx\r\n" % number for number in range(20)))
+        command = [WARM, "--rate", "0.1", server.address, target.address]
+        copying = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            # In the background of a shell it is ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        target.await_that(lambda: target.stats()["curr_items"] != "0")
+        copying.send_signal(signal.SIGINT)
+        said, complaints = copying.communicate(timeout=PATIENCE_SECS)
+        same((copying.returncode, complaints), (130, b""))
+        assert said.startswith(b"listed 20,"), said
+    for answer in (b"VA 1 f0\r\nx\r\n", b"VA\r\n", b"VA x f0 t1\r\n", b"VA -3 f0 t1\r\n", b"VA 1 fx t1\r\n"):
+
+        def source_of(line, answer=answer):
+            return listing(b"a") if line.startswith(b"lru") else answer
+
+        with pretended(source_of) as source:
+            _, complaints = warm(source, server, expect_exit=1)
+        assert "no answer to mg: VA" in complaints and "Traceback" not in complaints, complaints
+    _, complaints = run_tool(WARM, "::1:11212", server.address, expect_exit=1)
+    assert b"IPv6 is written [IPV6]:PORT" in complaints, complaints
+
+
+@check
+@on(by_sasl())
+def says_that_logins_are_by_text(server):
+    users = server.directory / "users"
+    _, complaints = run_tool(WARM, "--source-login", users, server.address, server.address, expect_exit=1)
+    assert b"not by SASL" in complaints, complaints
 
 
 @check
