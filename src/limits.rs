@@ -384,6 +384,10 @@ pub const LOGIN_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
 /// having done so, some 40 and 80 bytes each.
 pub const GUARDED_ADDRESSES_MAX: usize = 4096;
 
+/// Least limit on locked memory with which `-k` locks: the store reserves 16 GiB of addresses up to `-m 8192`, other
+/// parts and threads some more. With a larger `-m` the limit has to be none.
+pub const LOCK_BYTES_MIN: u64 = 32 << 30;
+
 /// The list of a cluster's nodes, as a file or as a client sends it (ElastiCache's `config_size_max`).
 pub const CLUSTER_BYTES_MAX: usize = 64 * 1024;
 

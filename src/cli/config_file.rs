@@ -260,6 +260,7 @@ mod tests {
 
     #[test]
     fn complaints_name_the_line() {
+        check_refused("-s ''", "FILE:1: -s: no path of a socket", 64);
         check_refused("\n-c 0", "FILE:2: Maximum connections must be greater than 0", 1);
         check_refused("-m x", "FILE:1: -m: \"x\" is not a number", 64);
         check_refused("-s 'a", "FILE:1: a quote is not closed", 64);

@@ -279,6 +279,8 @@ impl Given {
         // getopt's value: without the white space before it.
         let value = OsStr::from_bytes(value.as_bytes().trim_ascii_start());
         match flag.short {
+            // memcached serves nobody then, and goes on.
+            's' if value.is_empty() => return Err(UsageError::usage("-s: no path of a socket")),
             's' => self.unix_socket = Some(value.into()),
             'P' => self.pid_file = Some(value.into()),
             'Y' => self.auth_file = Some(value.into()),

@@ -84,7 +84,7 @@ impl Process {
             process::daemonize(self.keep_stdio, self.keep_cwd)?;
         }
         if self.lock_memory {
-            process::lock_memory();
+            process::lock_memory(drop_to.is_some());
         }
         Ok(())
     }

@@ -18,6 +18,10 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::{self, User, alarm};
 
 use super::StartError;
+use crate::limits::LOCK_BYTES_MIN;
+
+/// Its number (capabilities(7)).
+const CAP_IPC_LOCK: u32 = 14;
 
 /// `EX_NOUSER` and `EX_OSERR` of sysexits.h.
 const EX_NOUSER: u8 = 67;
@@ -109,13 +113,32 @@ pub fn keep_to_itself() {
 /// Locks all memory, present and future, into RAM (`-k`). A failure only warns.
 ///
 /// Pages are locked when they are first touched: the store reserves far more address space than it
-/// may use, and without `MCL_ONFAULT` the kernel would fill all of it.
-pub fn lock_memory() {
+/// may use, and without `MCL_ONFAULT` the kernel would fill all of it. For the same reason nothing is locked where the limit
+/// on locked memory would then refuse what is reserved later: the server could not start. `drops`: another user is to
+/// become of this one.
+pub fn lock_memory(drops: bool) {
+    // As root it can be had, also for the user to become.
+    let _raised = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap_or_default();
+    if limit < LOCK_BYTES_MIN && (drops || !may_lock_beyond_the_limit()) {
+        warn!(
+            "-k: the limit on locked memory is {limit} bytes (see \"ulimit -l\"), nothing is locked"
+        );
+        return;
+    }
     let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);
     let all = MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | on_fault;
     if let Err(errno) = mlockall(all) {
         warn!("-k invalid, mlockall() failed: {}", errno.desc());
     }
+}
+
+/// Whether the process has CAP_IPC_LOCK.
+fn may_lock_beyond_the_limit() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let held = held.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    held.is_some_and(|held| held >> CAP_IPC_LOCK & 1 == 1)
 }
 
 /// Lets the process have `wanted` files open at a time. If the hard limit is in the way, it may be

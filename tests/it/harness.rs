@@ -107,7 +107,8 @@ pub struct Launch {
     program: Program,
     args: Vec<String>,
     socket: Socket,
-    open_files: Option<u64>,
+    /// Commands of a shell that set them.
+    limits: Vec<String>,
     is_loopback_forced: bool,
     environment: Vec<(String, String)>,
 }
@@ -130,7 +131,7 @@ impl Launch {
             program,
             args: args.iter().map(|arg| arg.as_ref().to_owned()).collect(),
             socket: Socket::Tcp,
-            open_files: None,
+            limits: Vec::new(),
             is_loopback_forced: true,
             environment: Vec::new(),
         }
@@ -150,7 +151,13 @@ impl Launch {
 
     /// With so many open files at most, soft and hard.
     pub fn open_files(mut self, count: u64) -> Launch {
-        self.open_files = Some(count);
+        self.limits.push(format!("ulimit -n {count}"));
+        self
+    }
+
+    /// With so much locked memory at most, for who has no right to more.
+    pub fn locked_kib(mut self, kib: u64) -> Launch {
+        self.limits.push(format!("ulimit -l {kib}"));
         self
     }
 
@@ -178,7 +185,7 @@ impl Launch {
         if Uid::effective().is_root() && !args.iter().any(|arg| arg == "-u") {
             args.extend(["-u".to_owned(), "root".to_owned()]);
         }
-        let mut command = command(&self.program.path, self.open_files);
+        let mut command = command(&self.program.path, &self.limits);
         command.args(&args).env("MEMCACHED_PORT_FILENAME", &port_file).envs(self.environment);
         let log = dir.path("stderr");
         let file = File::create(&log).expect("scratch file");
@@ -193,11 +200,13 @@ impl Launch {
     }
 }
 
-/// `program`, under a limit of open files if one is given.
-fn command(program: &Path, open_files: Option<u64>) -> Command {
-    let Some(count) = open_files else { return Command::new(program) };
+/// `program`, under `limits`, if there are any.
+fn command(program: &Path, limits: &[String]) -> Command {
+    if limits.is_empty() {
+        return Command::new(program);
+    }
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("ulimit -n {count} && exec \"$@\""), "sh"]).arg(program);
+    shell.args(["-c", &format!("{} && exec \"$@\"", limits.join(" && ")), "sh"]).arg(program);
     shell
 }
 

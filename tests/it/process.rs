@@ -100,6 +100,19 @@ fn stuck_clients_do_not_hold_the_end_up() {
     assert!(start.elapsed() < Duration::from_secs(9), "took {:?}", start.elapsed());
 }
 
+/// `-k` where hardly anything may be locked: by who may nevertheless, or not at all, and the log says so. The server
+/// starts in either case.
+#[test]
+fn memory_that_may_not_be_locked() {
+    let _turn = together();
+    let server = Launch::tcp(&["-k", "-t", "2"]).locked_kib(64).start();
+    server.assert_serves();
+    let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("it runs");
+    let locked = status.lines().find_map(|line| line.strip_prefix("VmLck:")).expect("a line");
+    let locks = locked.trim() != "0 kB";
+    assert_ne!(locks, server.log().contains("nothing is locked"), "{locked}: {}", server.log());
+}
+
 /// SIGHUP and SIGPIPE do no harm.
 #[test]
 fn other_signals_do_no_harm() {
