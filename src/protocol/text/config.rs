@@ -13,7 +13,7 @@ pub(super) fn words<'a>(tokens: &Tokens<'a>) -> Config<'a> {
     let key = tokens.at(2).filter(|key| key.len() <= KEY_LEN_MAX);
     let count = tokens.count() - usize::from(tokens.end_in_noreply());
     match (tokens.at(1), key, count) {
-        (Some(b"get"), key, ..=3) if tokens.count() == 2 + usize::from(key.is_some()) => {
+        (Some(b"get"), key, _) if tokens.count() == 2 + usize::from(key.is_some()) => {
             Config::Get(key)
         }
         (Some(b"set"), ..) => set(tokens),
