@@ -399,7 +399,7 @@ impl Worker {
             self.read_files_anew();
         }
         if self.awaits_any() {
-            self.overdue_from = Some(0);
+            self.overdue_from.get_or_insert(0);
             self.close_overdue();
         }
     }

@@ -81,6 +81,11 @@ impl Store {
         self.transit.bytes.pinned.load(Relaxed)
     }
 
+    /// Bytes of both.
+    pub fn on_its_way_bytes(&self) -> usize {
+        self.uploading_bytes() + self.pinned_bytes()
+    }
+
     /// Whether there is room now. Several threads that ask at once may all be told so.
     pub fn has_room(&self, room: Room) -> bool {
         let limit = self.items_limit_bytes();

@@ -17,12 +17,12 @@ impl Worker {
             || (self.idle_timeout_secs > 0 && !self.conns.is_empty())
     }
 
-    /// Looks at the next places; once at all of them, not again before the next second.
+    /// Looks at the next places; once at all of them before it begins anew, in the next second at the earliest.
     pub(super) fn close_overdue(&mut self) {
         let Some(first) = self.overdue_from else { return };
-        let last = (first + PLACES_PER_TURN).min(self.conns.capacity());
-        for index in first..last {
-            self.close_if_overdue(index);
+        let mut last = (first + PLACES_PER_TURN).min(self.conns.capacity());
+        if let Some(index) = (first..last).find(|index| self.close_if_overdue(*index)) {
+            last = index + 1;
         }
         self.overdue_from = (last < self.conns.capacity()).then_some(last);
     }
@@ -38,21 +38,25 @@ impl Worker {
         }
     }
 
-    fn close_if_overdue(&mut self, index: usize) {
+    /// Whether it was closed with answers that its client has not taken: the kernel frees them, which takes long.
+    fn close_if_overdue(&mut self, index: usize) -> bool {
         let now = self.now.secs;
-        let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { return };
+        let Some(conn) = self.conns.get(index).filter(|conn| !conn.queued) else { return false };
         let started = conn.link().handshake_started();
         if started.is_some_and(|at| self.handshakes.is_overdue(at, now)) {
             if conn.link().has_place() {
                 self.shared.metrics.block(self.index).bump(Counter::SslHandshakeErrors);
             }
-            return self.close(index, &End::Overdue(Awaited::Request));
+            self.close(index, &End::Overdue(Awaited::Request));
+            return false;
         }
-        if let Some(awaited) = conn.late(now, self.idle_timeout_secs, self.level) {
+        let late = conn.late(now, self.idle_timeout_secs, self.level);
+        if let Some(awaited) = late {
             if let Some(counter) = awaited.counter() {
                 self.shared.metrics.block(self.index).bump(counter);
             }
             self.close(index, &End::Overdue(awaited));
         }
+        matches!(late, Some(Awaited::Reading))
     }
 }

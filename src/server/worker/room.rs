@@ -7,7 +7,7 @@
 #![forbid(unsafe_code)]
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(in crate::server) struct Line {
     marks: HashMap<usize, Mark>,
     /// When the next look at those is due.
     stalls_due: Option<Instant>,
+    /// What such a look has found, while it is being taken.
+    taking: Option<Taking>,
     /// Of values that arrive: their first wait, by the places of connections.
     first_waits: HashMap<usize, FirstWait>,
 }
@@ -77,10 +79,18 @@ pub(in crate::server) struct Held {
 }
 
 /// How far it had come.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mark {
     held: Held,
     since: Instant,
+}
+
+/// Values that stand still, with the places of their connections, largest first, and the bytes that all
+/// values on their way held before any of these was taken.
+#[derive(Debug)]
+struct Taking {
+    stalled: VecDeque<(usize, Mark)>,
+    before: usize,
 }
 
 impl Line {
@@ -123,8 +133,16 @@ impl Line {
         self.first_waits.remove(&index);
     }
 
+    /// Whether values that stand still are being taken.
+    pub(super) fn is_taking(&self) -> bool {
+        self.taking.is_some()
+    }
+
     /// How long the poll may wait that may otherwise wait for `tick`: until the next look.
     pub(super) fn until_due(&self, now: &Now, tick: Option<Duration>) -> Option<Duration> {
+        if self.is_taking() {
+            return Some(Duration::ZERO);
+        }
         let Some(due) = self.due.into_iter().chain(self.stalls_due).min() else { return tick };
         let due = due.saturating_duration_since(now.instant);
         Some(tick.map_or(due, |tick| tick.min(due)))
@@ -194,19 +212,19 @@ impl Line {
         conns: &Slab<Conn>,
         now: Instant,
         patience: Duration,
-    ) -> Vec<(usize, Held)> {
+    ) -> VecDeque<(usize, Mark)> {
         let mut stalled = Vec::new();
         self.marks.retain(|index, mark| {
             let Some(held) = conns[*index].held_on_its_way() else { return false };
             if mark.held.is_ahead(&held) {
                 *mark = Mark { held, since: now };
             } else if now >= mark.since + patience {
-                stalled.push((*index, held));
+                stalled.push((*index, *mark));
             }
             true
         });
-        stalled.sort_unstable_by_key(|(_, held)| Reverse(held.bytes));
-        stalled
+        stalled.sort_unstable_by_key(|(_, mark)| Reverse(mark.held.bytes));
+        stalled.into()
     }
 }
 
@@ -245,36 +263,52 @@ impl Worker {
         self.line.note(&self.shared);
         self.pool.set_filling(self.shared.store.is_filling_up());
         if self.line.stalls_due.is_some_and(|due| self.now.instant >= due) {
-            self.take_stalled();
+            self.look_for_stalled();
         }
+        self.take_stalled();
     }
 
-    /// Takes what stands still from its owners, if others need it.
-    fn take_stalled(&mut self) {
-        let store = Arc::clone(&self.shared.store);
+    /// Looks for what stands still, if others need it.
+    fn look_for_stalled(&mut self) {
+        let store = &self.shared.store;
         let patience = if store.waiting() > ROOM_LINE_LONG { ROOM_STALL_SHORT } else { ROOM_STALL };
         let stalled = self.line.stalled(&self.conns, self.now.instant, patience);
         let is_crowded = store.is_crowded();
         let until_next = if is_crowded { ROOM_STALL_LOOK } else { ROOM_STALL_LOOK_CALM };
         self.line.stalls_due = (!self.line.marks.is_empty()).then(|| self.now.instant + until_next);
-        if !is_crowded {
-            return;
-        }
+        let before = store.on_its_way_bytes();
+        self.line.taking = is_crowded.then_some(Taking { stalled, before });
+    }
+
+    /// Takes what stands still from its owners, one that is being sent in each turn: the kernel's part of closing a
+    /// connection whose client does not read is to free what lies in its socket.
+    fn take_stalled(&mut self) {
+        let Some(mut taking) = self.line.taking.take() else { return };
+        let store = Arc::clone(&self.shared.store);
         let taken_max = store.items_limit_bytes() / ROOM_TAKEN_PART;
-        // A value that several are being sent is free once all of them have gone.
-        let on_its_way = || store.uploading_bytes() + store.pinned_bytes();
-        let before = on_its_way();
-        for (index, held) in stalled {
-            if before.saturating_sub(on_its_way()) > taken_max {
+        let counters = self.shared.metrics.block(self.index);
+        while let Some((index, mark)) = taking.stalled.pop_front() {
+            // A value that several are being sent is free once all of them have gone.
+            let taken = taking.before.saturating_sub(store.on_its_way_bytes());
+            if taken > taken_max || !store.is_crowded() {
                 return;
             }
-            let counters = self.shared.metrics.block(self.index);
-            if held.is_arriving {
+            // Its connection may have gone, or have come on.
+            if self.line.marks.get(&index) != Some(&mark) {
+                continue;
+            }
+            let conn = &mut self.conns[index];
+            if conn.queued || conn.held_on_its_way() != Some(mark.held) {
+                continue;
+            }
+            if mark.held.is_arriving {
                 counters.bump(Counter::ArrivalsTaken);
-                self.conns[index].take_arrival(counters);
-            } else if !self.conns[index].queued {
+                conn.take_arrival(counters);
+            } else {
                 counters.bump(Counter::ReaderKicks);
                 self.close(index, &End::Overdue(Awaited::Reading));
+                self.line.taking = Some(taking);
+                return;
             }
         }
     }
