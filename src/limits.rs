@@ -59,8 +59,30 @@ pub const GOES_PER_POLL: usize = 16;
 /// Who reads or writes so many bytes in a go is busy: it goes after those that do not.
 pub const BUSY_GO_BYTES: u32 = 16 * 1024;
 
-/// Bytes that one which is not may write in a go before it is.
-pub const LIGHT_WRITE_BYTES: usize = 128 * 1024;
+/// Who has moved so many bytes since it was last drained is heavy: it goes after those that are busy. Nor may a
+/// light one write more in a go.
+pub const HEAVY_BYTES: u32 = 128 * 1024;
+
+/// Bytes that a busy one may write in a go of which nothing is known, or that has taken little at a time: many may
+/// come at once.
+pub const BUSY_WRITE_BYTES: usize = 32 * 1024;
+
+/// Bytes that a heavy one may write in a go while others wait: 80 µs or so, and up to a millisecond where the kernel
+/// has to fetch memory for it. Half as much costs pipelined values of a megabyte a tenth of their throughput.
+pub const SHARED_GO_BYTES: usize = 688 * 1024;
+
+/// Bytes without TLS that a worker mostly writes in a millisecond at the least. Where it is less, a byte counts as
+/// several ...
+pub const BYTES_PER_MS: usize = 5 << 19;
+
+/// ... so many at the least, ...
+pub const BYTE_COST_MIN: usize = 3;
+
+/// ... and at the most.
+pub const BYTE_COST_MAX: usize = 32;
+
+/// Writes of so many bytes are timed for that.
+pub const TIMED_WRITE_BYTES: usize = BUSY_WRITE_BYTES;
 
 /// What encrypting and writing a byte costs at the most, or reading and decrypting one, in bytes without TLS. Measured:
 /// 505 µs a megabyte against 100 to 200, and up to 8 ms where the kernel needs new memory for all the records that

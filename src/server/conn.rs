@@ -9,7 +9,9 @@
 mod holding;
 mod records;
 mod room;
+mod standing;
 mod wait;
+mod write;
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, RawFd};
@@ -22,21 +24,22 @@ use super::buffers::{Buffers, Pool};
 use super::gather::{Gather, Part};
 use super::go::{Context, End, Go, Next};
 use super::handshakes::Handshakes;
-use super::link::{Flush, Link};
+use super::link::Link;
 use super::ready::{Kind, Ready};
 use super::stream::Stream;
 use crate::auth::{Attempt, Verdict};
 use crate::clock::Secs;
 use crate::limits::{
-    BUSY_GO_BYTES, LIGHT_WRITE_BYTES, LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES,
-    VALUE_BYTES_PER_GO, WATCHED_REQUESTS_PART, WRITE_AT_ONCE_BYTES,
+    LINGER_BYTES_MAX, READ_BUF_BYTES, SMALL_READ_BYTES, VALUE_BYTES_PER_GO, WATCHED_REQUESTS_PART,
+    WRITE_AT_ONCE_BYTES,
 };
 use crate::memory::Ledger;
 use crate::metrics::Counter;
-use crate::session::{Output, Portion, Session, Turn, Want};
+use crate::session::{Portion, Session, Turn, Want};
 use crate::watch::CloseReason;
 use holding::Holding;
 use room::RoomWait;
+use standing::Standing;
 use wait::Wait;
 
 pub(super) use wait::Awaited;
@@ -79,8 +82,8 @@ pub(super) struct Conn {
     has_news: bool,
     /// Bytes that were read and written in its last go.
     moved_bytes: u32,
-    /// It goes behind those that are not.
-    is_busy: bool,
+    /// What it has had of its worker's time.
+    standing: Standing,
     /// Why it closes, as far as the session has a say in it.
     reason: CloseReason,
     /// Whether the worker's ready list holds this connection. The worker's.
@@ -120,8 +123,7 @@ impl Conn {
             has_spoken: false,
             has_news: false,
             moved_bytes: 0,
-            // Until it has shown that it is not: many that come at once must not hold up who was there.
-            is_busy: true,
+            standing: Standing::of_newcomer(),
             reason: CloseReason::Normal,
             queued: false,
         }
@@ -210,14 +212,17 @@ impl Conn {
     /// Before whom it goes.
     pub(super) fn kind(&self) -> Kind {
         // To close one costs some 10 µs, and many may go at once.
-        if self.is_busy || self.peer_done { Kind::Busy } else { Kind::Light }
+        match self.standing.kind() {
+            Kind::Light if self.peer_done => Kind::Busy,
+            kind => kind,
+        }
     }
 
     /// Takes note after a go, which was a long one or not, of what it is from now on.
     pub(super) fn note_go(&mut self, was_long: bool) {
         // Whose answers are not all taken has asked for more than a little.
         let has_more = self.can_go() || self.must_flush;
-        self.is_busy = was_long || self.moved_bytes >= BUSY_GO_BYTES || has_more;
+        self.standing.note_go(self.moved_bytes, was_long, has_more);
     }
 
     /// Bytes that it moved in its last go, or so far in this one.
@@ -554,30 +559,6 @@ impl Conn {
             Err(err) if err.kind() == ErrorKind::Interrupted => Ok(0),
             Err(err) => Err(End::Failed(err)),
         }
-    }
-
-    /// Writes what there is; afterwards `must_flush` tells whether some of it is left.
-    fn flush(&mut self, output: &mut Output, context: &mut Context<'_>) -> Result<(), End> {
-        if output.is_empty() && !self.link.has_unsent() {
-            self.must_flush = false;
-            return Ok(());
-        }
-        let (counters, now, before) = (context.counters, context.now.secs, self.moved_bytes);
-        let (active_at, moved_bytes) = (&mut self.active_at, &mut self.moved_bytes);
-        let note = |count| {
-            counters.add(Counter::BytesWritten, count as u64);
-            *moved_bytes = moved_bytes.saturating_add(count as u32);
-            *active_at = now;
-        };
-        let most = if self.is_busy { VALUE_BYTES_PER_GO } else { LIGHT_WRITE_BYTES };
-        let cost = self.link.byte_cost();
-        let bytes_max = context.bytes_max(most) / cost;
-        let flush = self.link.write(output, context.handshakes, bytes_max, note);
-        context.spent += (self.moved_bytes - before) as usize * cost;
-        let flush = flush.map_err(End::Failed)?;
-        self.must_flush = flush != Flush::Done;
-        self.writable = flush != Flush::Blocked;
-        Ok(())
     }
 }
 

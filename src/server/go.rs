@@ -10,6 +10,7 @@ use super::conn::Awaited;
 use super::gather::Gather;
 use super::handshakes::Handshakes;
 use super::mail::Mailbox;
+use super::pace::Pace;
 use super::tickets::Tickets;
 use super::worker::Line;
 use super::{Control, Deadlines};
@@ -33,6 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) line: &'a mut Line,
     pub(super) pool: &'a mut Pool,
     pub(super) handshakes: &'a mut Handshakes,
+    pub(super) pace: &'a mut Pace,
     /// What its connections hold.
     pub(super) ledger: &'a mut Ledger,
     pub(super) deadlines: &'a Deadlines,
@@ -47,9 +49,11 @@ pub(super) struct Context<'a> {
     pub(super) requests_per_turn: u32,
     /// The server stops: what has been received is answered, then the connection closes.
     pub(super) stopping: bool,
+    /// More than one can go.
+    pub(super) others_wait: bool,
     /// Set by a go that took as long as those of many others.
     pub(super) was_long: bool,
-    /// What has been done in this round, in bytes that were moved without TLS or what costs as much.
+    /// What has been done in this round, in bytes that were moved without TLS at their usual cost, or what costs as much.
     pub(super) spent: usize,
 }
 

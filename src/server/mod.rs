@@ -29,6 +29,7 @@ mod link;
 mod listener;
 mod login;
 mod mail;
+mod pace;
 mod parts;
 mod peers;
 pub mod process;

@@ -2,8 +2,10 @@
 //!
 //! A connection that has been drained by its last go, has had its answers taken, and moved little in it, is
 //! *light*: when something comes it goes before the others. One that had more to do, or moved much, is
-//! *busy* and stands behind all who are. So who asks now and then waits for its likes and for a bounded part of the others' work, however many
-//! of these there are; and a light one that asks for much is busy from then on.
+//! *busy* and stands behind all who are; one that has moved very much since it was last drained, or whose go took
+//! long, is *heavy* and stands behind those. So each waits for its likes and for a bounded part of the work of those
+//! behind it, however many of these there are; and one that asks for much falls behind as it gets it (the least
+//! attained service first, in three levels).
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -13,13 +15,15 @@ use std::collections::VecDeque;
 pub(super) struct Ready {
     light: VecDeque<usize>,
     busy: VecDeque<usize>,
+    heavy: VecDeque<usize>,
 }
 
-/// Which of them.
+/// Which of them, in the order in which they go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Light,
     Busy,
+    Heavy,
 }
 
 impl Ready {
@@ -37,13 +41,18 @@ impl Ready {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.light.is_empty() && self.busy.is_empty()
+        self.len_of_all() == 0
+    }
+
+    pub(super) fn len_of_all(&self) -> usize {
+        self.light.len() + self.busy.len() + self.heavy.len()
     }
 
     pub(super) fn len(&self, kind: Kind) -> usize {
         match kind {
             Kind::Light => self.light.len(),
             Kind::Busy => self.busy.len(),
+            Kind::Heavy => self.heavy.len(),
         }
     }
 
@@ -51,6 +60,7 @@ impl Ready {
         match kind {
             Kind::Light => &mut self.light,
             Kind::Busy => &mut self.busy,
+            Kind::Heavy => &mut self.heavy,
         }
     }
 }

@@ -9,6 +9,7 @@ mod handle;
 mod overdue;
 mod pressure;
 mod room;
+mod rounds;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -18,7 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
 use crossbeam::channel::Receiver;
 use mio::{Events, Poll, Token};
 use slab::Slab;
@@ -27,12 +27,13 @@ use super::buffers::Pool;
 use super::conn::Conn;
 use super::crowd::Seat;
 use super::gather::Gather;
-use super::go::{Context, End, Go};
+use super::go::End;
 use super::handshakes::{self, Handshakes};
 use super::link::Link;
 use super::mail::{Mailbox, Message};
+use super::pace::Pace;
 use super::peers::Peers;
-use super::ready::{Kind, Ready};
+use super::ready::Ready;
 use super::stream::Stream;
 use super::tickets::Tickets;
 use super::udp::{Budget, Udp};
@@ -40,10 +41,7 @@ use super::{Control, Deadlines, Options, Terms};
 use crate::auth::Verdict;
 use crate::clock::{Now, Secs};
 use crate::heap::Resident;
-use crate::limits::{
-    BUSY_BYTES_AT_ONCE, BUSY_BYTES_PER_POLL, DRAIN_SECS, GOES_AT_ONCE, GOES_PER_POLL,
-    READ_BUF_BYTES, TURN_BYTES_MAX,
-};
+use crate::limits::{DRAIN_SECS, TURN_BYTES_MAX};
 use crate::memory::{Ledger, Level};
 use crate::session::{Portion, Session, Shared};
 use crate::tls;
@@ -61,15 +59,6 @@ const FIRST_UDP: usize = usize::MAX / 2;
 /// Events taken by one poll: of many that go at once so many are known of before the first is closed, so that who
 /// asks meanwhile does not stand behind them in the kernel's list.
 const EVENTS_MAX: usize = 1024;
-
-/// What connections of one kind have done since the last poll.
-#[derive(Debug, Default)]
-struct Round {
-    /// See [`Context::spent`].
-    spent: usize,
-    /// Somebody had a long go.
-    was_long: bool,
-}
 
 /// A worker as its thread sees it.
 struct Worker {
@@ -103,6 +92,7 @@ struct Worker {
     ready: Ready,
     pool: Pool,
     handshakes: Handshakes,
+    pace: Pace,
     ledger: Ledger,
     common: Common,
     /// Calls of [`Worker::settle`].
@@ -170,6 +160,7 @@ pub(super) fn start(
         ready: Ready::default(),
         pool: Pool::default(),
         handshakes: Handshakes::new(options.certificates.as_ref()),
+        pace: Pace::default(),
         ledger: Ledger::default(),
         common: Common::default(),
         settled: 0,
@@ -434,116 +425,6 @@ impl Worker {
             && self.shared.clock.now().instant < end
         {
             self.maintaining = store.maintain(self.now.secs);
-        }
-    }
-
-    /// Lets the light connections that can go go, each once, and then of the busy ones as many as do a
-    /// bounded amount of work, which may be the same ones several times, so that a deep pipeline costs one
-    /// poll. A long go ends the round, so that who comes meanwhile waits for one and not for several.
-    fn serve(&mut self) {
-        let mut round = Round::default();
-        let mut light = self.ready.len(Kind::Light);
-        while light > 0 && !round.was_long {
-            light -= self.serve_some(Kind::Light, light.min(GOES_AT_ONCE), &mut round);
-        }
-        // One at the least, else who has only long goes would hold up all of them.
-        let mut goes_left = if round.was_long { 1 } else { GOES_PER_POLL };
-        round = Round::default();
-        while goes_left > 0
-            && round.spent < BUSY_BYTES_PER_POLL
-            && !round.was_long
-            && self.ready.len(Kind::Busy) > 0
-        {
-            let count = goes_left.min(GOES_AT_ONCE).min(self.ready.len(Kind::Busy));
-            goes_left -= self.serve_some(Kind::Busy, count, &mut round);
-        }
-    }
-
-    /// Lets the first `count` of those of a kind go, all of them reading before any is executed, and
-    /// writing afterwards: the kernel's and our own code and tables are each fetched once for several.
-    /// Fewer, if they do much or may be expected to: answers how many. A long go ends the round; who has not been
-    /// executed by then comes first next time.
-    fn serve_some(&mut self, kind: Kind, count: usize, round: &mut Round) -> usize {
-        let mut context = Context {
-            index: 0,
-            mailbox: &self.mailbox,
-            asked: &mut self.asked,
-            tickets: &mut self.tickets,
-            line: &mut self.line,
-            pool: &mut self.pool,
-            handshakes: &mut self.handshakes,
-            ledger: &mut self.ledger,
-            deadlines: &self.deadlines,
-            awaited: &mut self.awaited,
-            shared: &self.shared,
-            control: &self.control,
-            counters: self.shared.metrics.block(self.index),
-            now: self.now,
-            requests_per_turn: self.requests_per_turn,
-            stopping: self.deadline.is_some(),
-            was_long: false,
-            spent: round.spent,
-        };
-        let enough = round.spent + BUSY_BYTES_AT_ONCE;
-        let mut going: ArrayVec<Go, GOES_AT_ONCE> = ArrayVec::new();
-        let (mut unread, mut expected) = (0, 0);
-        while going.len() < count
-            && unread < READ_BUF_BYTES
-            && expected < BUSY_BYTES_AT_ONCE
-            && context.spent < enough
-        {
-            let Some(index) = self.ready.pop(kind) else { break };
-            let conn = &mut self.conns[index];
-            conn.queued = false;
-            expected += conn.moved_bytes() as usize;
-            context.index = index;
-            let go = conn.begin(&mut context);
-            unread += go.unread_len();
-            going.push(go);
-        }
-        let mut long = None;
-        for go in &mut going {
-            context.index = go.index;
-            self.conns[go.index].execute(go, &mut context);
-            if context.was_long {
-                long = Some(go.index);
-                break;
-            }
-        }
-        let count = going.len();
-        let mut first: ArrayVec<usize, GOES_AT_ONCE> = ArrayVec::new();
-        let mut ended: ArrayVec<(usize, End), GOES_AT_ONCE> = ArrayVec::new();
-        for go in going {
-            let (index, is_first) = (go.index, go.is_to_execute());
-            let conn = &mut self.conns[index];
-            context.index = index;
-            match conn.end(go, &mut context) {
-                Ok(()) if is_first => first.push(index),
-                Ok(()) => {
-                    conn.note_go(long == Some(index));
-                    context.line.note_held(index, conn, context.now.instant);
-                    conn.queue(index, &mut self.ready);
-                }
-                Err(end) => ended.push((index, end)),
-            }
-        }
-        *round = Round { spent: context.spent, was_long: long.is_some() };
-        self.conclude(kind, &first, &ended);
-        count
-    }
-
-    /// After some goes: who has not been executed comes first next time, who has ended is closed.
-    #[inline]
-    fn conclude(&mut self, kind: Kind, first: &[usize], ended: &[(usize, End)]) {
-        for &index in first.iter().rev() {
-            self.conns[index].queued = true;
-            self.ready.put_back(index, kind);
-        }
-        for (index, end) in ended {
-            self.close(*index, end);
-        }
-        if self.ledger.has_changed() || self.level > Level::Calm {
-            self.settle();
         }
     }
 
