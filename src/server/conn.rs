@@ -64,6 +64,8 @@ pub(super) struct Conn {
     writable: bool,
     /// The peer has sent all that it will: input ends with a read of 0 bytes, not with a short one.
     peer_done: bool,
+    /// The peer has reset the connection: nothing is read any more, nor taken.
+    is_reset: bool,
     /// The session has seen all input that there is. Then no answer is unsent, or `must_flush`.
     wants_input: bool,
     /// Answers have to be on their way before the session is called again.
@@ -114,6 +116,7 @@ impl Conn {
             readable: false,
             writable: true,
             peer_done: false,
+            is_reset: false,
             wants_input: true,
             must_flush: false,
             is_asking: false,
@@ -138,6 +141,7 @@ impl Conn {
     pub(super) fn notice(&mut self, event: &Event) {
         let failed = event.is_error();
         self.peer_done |= event.is_read_closed() || failed;
+        self.is_reset |= failed;
         self.readable |= event.is_readable() || self.peer_done;
         self.writable |= event.is_writable() || event.is_write_closed() || failed;
     }
@@ -193,7 +197,8 @@ impl Conn {
         if self.must_flush {
             self.writable
         } else if self.is_asking {
-            false
+            // Else those that come and go would stand in line, with what they hold, until their time is over.
+            self.is_reset
         } else if self.phase == Phase::Lingering || self.wants_input {
             self.readable || self.has_news
         } else {
@@ -372,7 +377,8 @@ impl Conn {
             }
         }
         if self.is_asking {
-            return Ok(false);
+            let gone = || End::Failed(ErrorKind::ConnectionReset.into());
+            return if self.is_reset { Err(gone()) } else { Ok(false) };
         }
         match self.phase {
             Phase::Open if self.wants_input => self.hear(held, context),

@@ -109,6 +109,30 @@ fn slow_readers_do_not_fail_a_neighbour() {
     server.assert_serves();
 }
 
+/// Clients that reset their connections while they wait are let go of at once: those that come and go would else
+/// stand in line, with what they hold, until others make room.
+#[test]
+fn who_resets_does_not_wait() {
+    let _turn = alone();
+    let server = Launch::of(Program::target(), ARGS).start();
+    let half = vec![b'h'; LARGE / 2];
+    let mut neighbour = server.connect();
+    let open: u64 = neighbour.stat("curr_connections").and_then(|open| open.parse().ok()).unwrap();
+    let mut halves: Vec<Client> = (0..200).map(|_| server.connect()).collect();
+    for (number, client) in halves.iter_mut().enumerate() {
+        client.send(format!("set half:{number} 0 0 {LARGE}\r\n"));
+        client.send_some(&half, Duration::from_millis(1));
+    }
+    neighbour.await_stat("memory_waits", |waits| waits >= 50);
+    let start = moment();
+    halves.truncate(100);
+    neighbour.await_stat("curr_connections", |count| count <= open + 100);
+    let took = start.elapsed();
+    say(&format!("100 of 200 half uploads were reset and gone after {took:?}"));
+    // Sooner than anything is taken from those that stay.
+    assert!(took < A_WHILE / 8, "{took:?}");
+}
+
 /// What was to be sent and is not read is closed only while others wait: alone, a slow reader gets its value.
 #[test]
 fn a_slow_reader_alone_gets_its_value() {
