@@ -59,8 +59,8 @@ pub const GOES_PER_POLL: usize = 16;
 /// Who reads or writes so many bytes in a go is busy: it goes after those that do not.
 pub const BUSY_GO_BYTES: u32 = 16 * 1024;
 
-/// Who has moved so many bytes since it was last drained is heavy: it goes after those that are busy. Nor may a
-/// light one write more in a go.
+/// Who has moved so many bytes since it was last drained, has more to do, and had not moved half as many before
+/// it was, is heavy: it goes after those that are busy. Nor may a light one write more in a go.
 pub const HEAVY_BYTES: u32 = 128 * 1024;
 
 /// Bytes that a busy one may write in a go of which nothing is known, or that has taken little at a time: many may

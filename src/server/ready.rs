@@ -2,8 +2,8 @@
 //!
 //! A connection that has been drained by its last go, has had its answers taken, and moved little in it, is
 //! *light*: when something comes it goes before the others. One that had more to do, or moved much, is
-//! *busy* and stands behind all who are; one that has moved very much since it was last drained, or whose go took
-//! long, is *heavy* and stands behind those. So each waits for its likes and for a bounded part of the work of those
+//! *busy* and stands behind all who are; one that has more to do after much more than it has shown to take, or whose go
+//! took long, is *heavy* and stands behind those. So each waits for its likes and for a bounded part of the work of those
 //! behind it, however many of these there are; and one that asks for much falls behind as it gets it (the least
 //! attained service first, in three levels).
 #![forbid(unsafe_code)]
